@@ -28,26 +28,6 @@ class [[nodiscard]] Worker::DurableAwaiter {
   LsnWaiter waiter_;
 };
 
-/// Until a later turn, at or after `at_ns`. False if the worker detaches.
-class [[nodiscard]] Worker::DelayAwaiter {
- public:
-  DelayAwaiter(Worker& worker, uint64_t at_ns) noexcept : worker_(worker) { waiter_.at_ns = at_ns; }
-  DelayAwaiter(const DelayAwaiter&) = delete;
-  DelayAwaiter& operator=(const DelayAwaiter&) = delete;
-
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> handle) noexcept {
-    waiter_.handle = handle;
-    waiter_.next = worker_.turn_waiters_;
-    worker_.turn_waiters_ = &waiter_;
-  }
-  bool await_resume() const noexcept { return !worker_.detaching_; }
-
- private:
-  Worker& worker_;
-  TurnWaiter waiter_;
-};
-
 /// Whether a key has a live item: from the cache, or by a fetch of its own.
 class [[nodiscard]] Worker::LookupAwaiter {
  public:

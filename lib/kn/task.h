@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "common/align.h"
 #include "common/status.h"
@@ -23,35 +24,35 @@ namespace dinomo::kn {
 /// Fixed-size blocks for coroutine frames.
 class FramePool {
  public:
-  static constexpr size_t kBlockBytes = 1024;
-
-  explicit FramePool(size_t blocks) : storage_(new Block[blocks]) {
-    for (size_t i = 0; i < blocks; ++i) give(&storage_[i]);
+  explicit FramePool(size_t blocks, size_t block_bytes = 1024)
+      : block_bytes_(align_up(block_bytes, kCacheLineBytes)),
+        storage_(static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, blocks * block_bytes_)),
+                 [](std::byte* p) { std::free(p); }) {
+    for (size_t i = 0; i < blocks && storage_; ++i) give(storage_.get() + i * block_bytes_);
     live_ = 0;
   }
 
+  /// Nullptr if none is left or `bytes` is more than a block.
   void* take(size_t bytes) noexcept {
-    if (bytes > kBlockBytes || free_ == nullptr) return nullptr;
-    Block* block = free_;
+    if (bytes > block_bytes_ || free_ == nullptr) return nullptr;
+    Free* block = free_;
     free_ = block->next;
     ++live_;
     return block;
   }
   void give(void* frame) noexcept {
-    auto* block = static_cast<Block*>(frame);
-    block->next = free_;
-    free_ = block;
+    free_ = new (frame) Free{free_};
     --live_;
   }
   size_t live() const noexcept { return live_; }
 
  private:
-  union Block {
-    Block* next;
-    alignas(kCacheLineBytes) std::byte bytes[kBlockBytes];
+  struct Free {
+    Free* next;
   };
-  std::unique_ptr<Block[]> storage_;
-  Block* free_ = nullptr;
+  size_t block_bytes_;
+  std::unique_ptr<std::byte, void (*)(std::byte*)> storage_;
+  Free* free_ = nullptr;
   size_t live_ = 0;
 };
 

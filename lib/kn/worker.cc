@@ -2,6 +2,8 @@
 // The turn, and attaching to and detaching from a DPM.
 #include "kn/worker.h"
 
+#include <rte_rcu_qsbr.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -95,6 +97,7 @@ uint32_t Worker::poll() noexcept {
   now_ns_ = began_ns;
   uint32_t work = 0;
   if (wanted_.load(std::memory_order_acquire) != attachment_) work += switch_attachment();
+  rte_rcu_qsbr_quiescent(shared_->rcu, config_.worker);  // holds no ring between turns
   ring_ = shared_->ring.load(std::memory_order_acquire);
   replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
   lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_relaxed);
@@ -106,7 +109,7 @@ uint32_t Worker::poll() noexcept {
     fabric_->flush();
     work += fabric_->poll(kChunk * 4);
     settle_durable();
-    work += resume_turn_waiters();
+    work += delays_.resume(now_ns_, false);
     watch_log();
   }
   replies_.flush();
@@ -120,29 +123,6 @@ uint32_t Worker::poll() noexcept {
     publish_stats();
   }
   return work;
-}
-
-uint32_t Worker::resume_turn_waiters() noexcept {
-  // Each is taken off before it runs: it may wait again.
-  TurnWaiter* due = nullptr;
-  for (TurnWaiter** link = &turn_waiters_; *link != nullptr;) {
-    TurnWaiter* w = *link;
-    if (w->at_ns > now_ns_ && !detaching_) {
-      link = &w->next;
-      continue;
-    }
-    *link = w->next;
-    w->next = due;
-    due = w;
-  }
-  uint32_t resumed = 0;
-  while (due != nullptr) {
-    TurnWaiter* w = due;
-    due = w->next;
-    w->handle.resume();
-    ++resumed;
-  }
-  return resumed;
 }
 
 /// Asks for segments ahead of need and follows the merge.
@@ -184,7 +164,7 @@ bool Worker::detach_step() noexcept {
   }
   fabric_->poll(kChunk * 4);
   settle_durable();
-  resume_turn_waiters();
+  delays_.resume(now_ns_, true);
   while (lsn_waiters_ != nullptr) {
     LsnWaiter* w = lsn_waiters_;
     lsn_waiters_ = w->next;

@@ -28,6 +28,7 @@
 #include "fabric/fabric.h"
 #include "index/format.h"
 #include "ingress/ingress.h"
+#include "kn/delay.h"
 #include "kn/replies.h"
 #include "kn/sessions.h"
 #include "kn/stats.h"
@@ -36,6 +37,8 @@
 #include "log/unmerged.h"
 #include "pool/format.h"
 #include "ring/ring.h"
+
+struct rte_rcu_qsbr;
 
 namespace dinomo::kn {
 
@@ -59,6 +62,7 @@ struct WorkerConfig {
 struct Shared {
   std::atomic<uint64_t> lease_deadline_ns{0};  // a worker serves only before it
   std::atomic<const ring::Ring*> ring{nullptr};
+  rte_rcu_qsbr* rcu = nullptr;            // workers are readers 0..workers-1
   std::vector<const WorkerStats*> stats;  // of all workers; fixed before the first turn
 };
 
@@ -179,14 +183,8 @@ class Worker {
     std::coroutine_handle<> handle;
     LsnWaiter* next = nullptr;
   };
-  struct TurnWaiter {
-    uint64_t at_ns = 0;
-    std::coroutine_handle<> handle;
-    TurnWaiter* next = nullptr;
-  };
 
   class DurableAwaiter;
-  class DelayAwaiter;
   class LookupAwaiter;
 
   struct KeyCopy {
@@ -202,7 +200,6 @@ class Worker {
   uint32_t switch_attachment() noexcept;
   void attach(const Attachment* attachment) noexcept;
   bool detach_step() noexcept;
-  uint32_t resume_turn_waiters() noexcept;
   void watch_log() noexcept;
   void keep_counts() noexcept;
   void publish_stats() noexcept;
@@ -317,7 +314,7 @@ class Worker {
   std::vector<Retained*> free_retained_;
   LsnWaiter* lsn_waiters_ = nullptr;  // ascending
   LsnWaiter** lsn_waiters_end_ = &lsn_waiters_;
-  TurnWaiter* turn_waiters_ = nullptr;
+  DelayList delays_;
   uint32_t tasks_ = 0;  // DELETEs, mailbox and merge-watch coroutines under way
 
   bool segment_requested_ = false;

@@ -185,8 +185,8 @@ Task Worker::run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCop
       --tasks_;
       co_return;
     }
-    const bool go_on = co_await DelayAwaiter(*this, now_ns_ + 1);
-    if (!go_on || now_ns_ >= deadline_ns) outcome = Outcome::kFailed;
+    co_await delays_.until(now_ns_ + 1);
+    if (detaching_ || now_ns_ >= deadline_ns) outcome = Outcome::kFailed;
   }
   --tasks_;
   unlock(hash);
@@ -221,8 +221,8 @@ Task Worker::run_segment_request() noexcept {
                            fabric::Purpose::kMailbox);
     reply = load<pool::MailboxLine>(answer.data());
     if (ok(status) && pool::answers(reply, sequence)) break;
-    const bool go_on = co_await DelayAwaiter(*this, now_ns_ + kMailboxPollNs);
-    if (!go_on || now_ns_ >= deadline_ns) status = Status::kTimeout;
+    co_await delays_.until(now_ns_ + kMailboxPollNs);
+    if (detaching_ || now_ns_ >= deadline_ns) status = Status::kTimeout;
   }
   --tasks_;
   segment_requested_ = false;
