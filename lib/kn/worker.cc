@@ -86,10 +86,11 @@ Worker::~Worker() = default;
 
 bool Worker::serving() const noexcept { return attachment_ != nullptr && !detaching_; }
 
-bool Worker::busy() const noexcept {
-  return pending_head_ != pending_tail_ || fetches_live_ != 0 || deferred_head_ != deferred_tail_ ||
-         tasks_ != 0 || wanted_.load(std::memory_order_relaxed) != attachment_ ||
-         (log_ && !log_->idle()) || (fabric_ && fabric_->in_flight() != 0);
+bool Worker::busy() const noexcept { return fabric_ && fabric_->in_flight() != 0; }
+
+bool Worker::waiting() const noexcept {
+  return tasks_ != 0 || deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||
+         wanted_.load(std::memory_order_relaxed) != attachment_;
 }
 
 uint32_t Worker::poll() noexcept {

@@ -88,8 +88,10 @@ class Worker {
   /// One bounded turn; returns work done (0: nothing was to do).
   uint32_t poll() noexcept;
 
-  /// Something is under way that poll() must drive: do not block.
+  /// The next turn will find work: do not even pause.
   bool busy() const noexcept;
+  /// Something is under way that only poll() can notice: block briefly at most.
+  bool waiting() const noexcept;
 
   const WorkerStats& stats() const noexcept { return stats_; }
   FramePool& frames() noexcept { return frames_; }
