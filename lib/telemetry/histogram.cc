@@ -6,6 +6,9 @@
 namespace dinomo::telemetry {
 
 void LatencyHistogram::merge(const LatencyHistogram& other) noexcept {
+  static_assert(bucket_of(0) == 0 && bucket_of(127) == 127 && bucket_of(128) == 128);
+  static_assert(bucket_of(kValueMax) == kBuckets - 1);
+  static_assert(bucket_last(kBuckets - 1) == kValueMax);
   for (uint32_t i = 0; i < kBuckets; ++i) counts_[i] += other.counts_[i];
   count_ += other.count_;
   sum_ns_ += other.sum_ns_;

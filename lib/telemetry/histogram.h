@@ -80,9 +80,6 @@ class LatencyHistogram {
     if (bucket < kExactBelow) return bucket;
     return bucket_first(bucket) + (uint64_t{1} << ((bucket >> kSubBits) - 1)) - 1;
   }
-  static_assert(bucket_of(0) == 0 && bucket_of(127) == 127 && bucket_of(128) == 128);
-  static_assert(bucket_of(kValueMax) == kBuckets - 1);
-  static_assert(bucket_last(kBuckets - 1) == kValueMax);
 
   std::array<uint64_t, kBuckets> counts_{};
   uint64_t count_ = 0;
