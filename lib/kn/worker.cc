@@ -86,7 +86,9 @@ Worker::~Worker() = default;
 
 bool Worker::serving() const noexcept { return attachment_ != nullptr && !detaching_; }
 
-bool Worker::busy() const noexcept { return fabric_ && fabric_->in_flight() != 0; }
+bool Worker::busy() const noexcept {
+  return fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted());
+}
 
 bool Worker::waiting() const noexcept {
   return tasks_ != 0 || deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||

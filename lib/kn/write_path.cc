@@ -99,6 +99,10 @@ bool Worker::push_pending(const log::LogWriter::Appended& appended, uint64_t has
 void Worker::settle_durable() noexcept {
   if (!log_) return;
   const uint64_t durable = log_->durable_lsn();
+  if (pending_head_ != pending_tail_ && lease_valid_) {
+    // Asked again here: the turn may have been long.
+    lease_valid_ = clock_->now_ns() < shared_->lease_deadline_ns.load(std::memory_order_relaxed);
+  }
   while (pending_head_ != pending_tail_ && pending_[pending_head_ % kPendingMax].lsn <= durable) {
     settle(pending_[pending_head_++ % kPendingMax]);
   }

@@ -72,6 +72,8 @@ class LogWriter {
   uint64_t durable_lsn() const noexcept { return durable_lsn_; }
   /// Lets staging be reused for what is durable: entries appended up to durable_lsn() are gone.
   void release_durable() noexcept { staging_tail_ = staging_durable_; }
+  /// Something was appended that commit() has not posted.
+  bool uncommitted() const noexcept { return extent_count_ != 0 && ok(failure_); }
   bool idle() const noexcept { return durable_lsn_ == last_lsn(); }
 
   /// Not kOk once a commit failed: nothing later becomes durable, the KN has to register again.
