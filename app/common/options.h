@@ -89,8 +89,7 @@ class OptionTable {
       range.max = std::min<int64_t>(range.max, std::numeric_limits<T>::max());
     }
     add_integer(
-        name, std::move(range), std::move(spec.help),
-        [target](int64_t v) { *target = static_cast<T>(v); },
+        name, range, std::move(spec.help), [target](int64_t v) { *target = static_cast<T>(v); },
         [target] { return static_cast<int64_t>(*target); });
   }
   void add(const std::string& name, double* target, RealSpec spec);

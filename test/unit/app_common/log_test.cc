@@ -27,6 +27,7 @@ TEST(RateLimit, OfManyThreadsOneIsAdmitted) {
   RateLimit limit;
   std::atomic<int> admitted{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       uint64_t suppressed = 0;

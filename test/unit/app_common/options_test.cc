@@ -14,7 +14,6 @@ namespace dinomo::app {
 namespace {
 
 using testing::HasSubstr;
-using testing::Not;
 
 enum class Idle { kBusy, kAdaptive };
 
@@ -282,6 +281,7 @@ TEST_F(Options, ATableThatIsWrongThrows) {
 TEST(SplitEal, CutsAtTheFirstDashes) {
   std::vector<std::string> words{"kn", "-l", "0,1", "--", "--ip", "x", "--", "y"};
   std::vector<char*> argv;
+  argv.reserve(words.size());
   for (auto& w : words) argv.push_back(w.data());
   const SplitArguments s = split_eal_args(static_cast<int>(argv.size()), argv.data());
   EXPECT_THAT(std::vector<std::string>(s.eal.begin(), s.eal.end()),
