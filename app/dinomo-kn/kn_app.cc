@@ -120,7 +120,9 @@ bool KnApp::make_workers(std::string* why) {
   config.fetches_max = options_.fetches_max;
   config.unmerged_segments_max = options_.unmerged_segments_max;
   config.write_wait_us = options_.write_wait_us;
-  config.cache = cache::dac_config(*cache::parse_policy(options_.cache_policy));
+  const cache::DacPolicySpec policy = *cache::parse_policy(options_.cache_policy);
+  config.cache.policy = policy.policy;
+  config.cache.static_value_fraction = policy.static_value_fraction;
   config.cache.budget_bytes = options_.cache_bytes / count;
   // One secret for all workers: a session is known to the whole KN.
   randombytes_buf(config.cookie_secret.data(), config.cookie_secret.size());
@@ -142,7 +144,8 @@ bool KnApp::make_workers(std::string* why) {
 void KnApp::make_control() {
   cluster::KnControlConfig config;
   const ingress::Endpoint& endpoint = ingress_->endpoint();
-  config.address = endpoint.addresses.front().address;
+  config.address = endpoint.ipv4_count != 0 ? ingress::mapped_ipv4(endpoint.ipv4[0])
+                                            : endpoint.ipv6[0];
   config.udp_port_base = options_.udp_port;
   config.workers = static_cast<uint16_t>(workers_.size());
   config.name = options_.name;
