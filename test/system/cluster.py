@@ -109,7 +109,7 @@ class Cluster:
     def kn_command(self, *extra):
         vdev = {"af_packet": f"net_af_packet0,iface={self.kn_if},framecnt=4096",
                 "af_xdp": f"net_af_xdp0,iface={self.kn_if},busy_budget=0"}[self.vdev]
-        return ["ip", "netns", "exec", self.kn_ns, self.program("dinomo-kn"), "--in-memory",
+        return ["ip", "netns", "exec", self.kn_ns, self.program("dinomo-kn"), "--no-shconf",
                 "--no-huge", "-m", str(self.memory_mb), "--no-pci", "--no-telemetry", "--lcores",
                 self.lcores, "--vdev", vdev, "--", "--dpm", self.path("dpm.sock"), "--ip",
                 f"{self.SERVER_IP}/24", "--stats-file", self.path("kn.json"), *extra]
