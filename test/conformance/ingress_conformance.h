@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 
 #include "ingress/driver.h"
@@ -50,6 +51,8 @@ struct IngressFactory {
   bool loses_when_not_polled = false;  // frames beyond the receive queue are lost
   std::function<std::unique_ptr<IngressHarness>(const ingress::Config&, std::string* why)> make;
 };
+
+inline void PrintTo(const IngressFactory& f, std::ostream* out) { *out << f.name; }
 
 inline std::string factory_name(const testing::TestParamInfo<IngressFactory>& info) {
   return info.param.name;

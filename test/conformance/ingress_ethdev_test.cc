@@ -2,159 +2,66 @@
 // The ingress suite over the ethdev driver: a memif pair inside this process, no root, no
 // hugepages.
 #include <gtest/gtest.h>
-#include <rte_cycles.h>
-#include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
-#include <sched.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 
 #include "drivers/ingress/ethdev/hints.h"
 #include "test/conformance/ingress_conformance.h"
+#include "test/support/memif_pair.h"
 
 namespace dinomo::test {
 namespace {
 
-constexpr uint16_t kFarDescriptors = 1024;
-constexpr int kLinkTries = 500;
-constexpr uint32_t kLinkPauseUs = 10'000;
 constexpr int kCaptureTries = 50;
-
-/// A vdev that lives as long as this does.
-class VirtualDevice {
- public:
-  VirtualDevice() = default;
-  ~VirtualDevice() {
-    if (!name_.empty()) rte_eal_hotplug_remove("vdev", name_.c_str());
-  }
-  VirtualDevice(const VirtualDevice&) = delete;
-  VirtualDevice& operator=(const VirtualDevice&) = delete;
-
-  bool make(const std::string& name, const std::string& arguments) {
-    if (rte_eal_hotplug_add("vdev", name.c_str(), arguments.c_str()) != 0) return false;
-    name_ = name;
-    return true;
-  }
-
- private:
-  std::string name_;
-};
 
 class MemifHarness final : public IngressHarness {
  public:
-  ~MemifHarness() override {
-    ingress_.reset();
-    if (far_ != RTE_MAX_ETHPORTS) {
-      rte_eth_dev_stop(far_);
-      rte_eth_dev_close(far_);
-    }
-    rte_mempool_free(far_pool_);
-    unlink(socket_.c_str());
+  bool make(const ingress::Config& wanted, std::string* why) {
+    if (!pair_.make(wanted.queues, why)) return false;
+    ingress::Config config = wanted;
+    config.port = pair_.near_name();
+    auto opened = ingress::find_driver("ethdev")->open(config, why);
+    if (!opened) return false;
+    ingress_ = std::move(*opened);
+    return ok(ingress_->start(why)) && pair_.start_far_end(why);
   }
-
-  bool make(const ingress::Config& config, std::string* why);
 
   ingress::Ingress& ingress() noexcept override { return *ingress_; }
-  ingress::MacAddress far_mac() const noexcept override { return far_mac_; }
+  ingress::MacAddress far_mac() const noexcept override { return pair_.far_mac(); }
   bool has_frames() const noexcept override { return true; }
-  bool inject(Bytes frame, uint16_t path) override;
-  Frame capture() override;
 
- private:
-  bool start_far_end(uint16_t queues, std::string* why);
-  bool wait_for_link(std::string* why);
-
-  VirtualDevice near_device_;
-  VirtualDevice far_device_;
-  std::unique_ptr<ingress::Ingress> ingress_;
-  std::string socket_;
-  rte_mempool* far_pool_ = nullptr;
-  ingress::MacAddress far_mac_{};
-  uint16_t far_ = RTE_MAX_ETHPORTS;
-  uint16_t far_queues_ = 1;
-};
-
-bool MemifHarness::make(const ingress::Config& wanted, std::string* why) {
-  static int made = 0;
-  const std::string number = std::to_string(made++);
-  socket_ = testing::TempDir() + "dinomo-memif-" + std::to_string(getpid()) + "-" + number;
-  const std::string common = ",socket-abstract=no,socket=" + socket_;
-  if (!near_device_.make("net_memif_near" + number, "role=server,id=0" + common) ||
-      !far_device_.make("net_memif_far" + number, "role=client,id=0" + common)) {
-    *why = "cannot make a memif pair; " + ingress::ethdev::missing_driver("net_memif0");
+  bool inject(Bytes frame, uint16_t path) override {
+    rte_mbuf* m = rte_pktmbuf_alloc(pair_.far_pool());
+    if (m == nullptr) return false;
+    std::memcpy(rte_pktmbuf_append(m, static_cast<uint16_t>(frame.size())), frame.data(),
+                frame.size());
+    if (rte_eth_tx_burst(pair_.far_port(), path, &m, 1) == 1) return true;
+    rte_pktmbuf_free(m);
     return false;
   }
-  ingress::Config config = wanted;
-  config.port = "net_memif_near" + number;
-  auto opened = ingress::find_driver("ethdev")->open(config, why);
-  if (!opened) return false;
-  ingress_ = std::move(*opened);
-  if (!ok(ingress_->start(why))) return false;
-  if (rte_eth_dev_get_port_by_name(("net_memif_far" + number).c_str(), &far_) != 0) return false;
-  return start_far_end(config.queues, why) && wait_for_link(why);
-}
 
-bool MemifHarness::start_far_end(uint16_t queues, std::string* why) {
-  *why = "the far end does not start";
-  far_queues_ = queues;
-  const std::string pool_name = "far" + socket_.substr(socket_.rfind('-'));
-  far_pool_ = rte_pktmbuf_pool_create(pool_name.c_str(), 4095, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-                                      SOCKET_ID_ANY);
-  if (far_pool_ == nullptr) return false;
-  const rte_eth_conf conf{};
-  if (rte_eth_dev_configure(far_, queues, queues, &conf) != 0) return false;
-  for (uint16_t q = 0; q < queues; ++q) {
-    if (rte_eth_rx_queue_setup(far_, q, kFarDescriptors, 0, nullptr, far_pool_) != 0 ||
-        rte_eth_tx_queue_setup(far_, q, kFarDescriptors, 0, nullptr) != 0) {
-      return false;
+  Frame capture() override {
+    for (int i = 0; i < kCaptureTries; ++i) {
+      for (uint16_t q = 0; q < pair_.queues(); ++q) {
+        rte_mbuf* m = nullptr;
+        if (rte_eth_rx_burst(pair_.far_port(), q, &m, 1) != 1) continue;
+        Frame frame(m->pkt_len);
+        const void* data = rte_pktmbuf_read(m, 0, m->pkt_len, frame.data());
+        if (data != frame.data()) std::memcpy(frame.data(), data, frame.size());
+        rte_pktmbuf_free(m);
+        return frame;
+      }
     }
+    return {};
   }
-  rte_ether_addr mac{};
-  rte_eth_macaddr_get(far_, &mac);
-  std::memcpy(far_mac_.data(), mac.addr_bytes, far_mac_.size());
-  return rte_eth_dev_start(far_) == 0;
-}
 
-bool MemifHarness::wait_for_link(std::string* why) {
-  for (int i = 0; i < kLinkTries; ++i) {
-    rte_eth_link link{};
-    if (rte_eth_link_get_nowait(far_, &link) == 0 && link.link_status != 0 && ingress_->link_up()) {
-      return true;
-    }
-    rte_delay_us_sleep(kLinkPauseUs);
-  }
-  *why = "the memif pair does not connect";
-  return false;
-}
-
-bool MemifHarness::inject(Bytes frame, uint16_t path) {
-  rte_mbuf* m = rte_pktmbuf_alloc(far_pool_);
-  if (m == nullptr) return false;
-  std::memcpy(rte_pktmbuf_append(m, static_cast<uint16_t>(frame.size())), frame.data(),
-              frame.size());
-  if (rte_eth_tx_burst(far_, path, &m, 1) == 1) return true;
-  rte_pktmbuf_free(m);
-  return false;
-}
-
-Frame MemifHarness::capture() {
-  for (int i = 0; i < kCaptureTries; ++i) {
-    for (uint16_t q = 0; q < far_queues_; ++q) {
-      rte_mbuf* m = nullptr;
-      if (rte_eth_rx_burst(far_, q, &m, 1) != 1) continue;
-      Frame frame(m->pkt_len);
-      const void* data = rte_pktmbuf_read(m, 0, m->pkt_len, frame.data());
-      if (data != frame.data()) std::memcpy(frame.data(), data, frame.size());
-      rte_pktmbuf_free(m);
-      return frame;
-    }
-  }
-  return {};
-}
+ private:
+  MemifPair pair_;
+  std::unique_ptr<ingress::Ingress> ingress_;  // closes the near port before the pair goes
+};
 
 IngressFactory memif(const char* name, uint16_t workers, uint16_t queues) {
   return {.name = name,
@@ -239,13 +146,7 @@ TEST(EthdevHints, NamesThePackageOfAMissingDriver) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  const std::string lcore = "--lcores=0@" + std::to_string(sched_getcpu());
-  const char* eal[] = {"conformance", "--no-huge",      "--no-shconf",       "-m",         "128",
-                       "--no-pci",    "--no-telemetry", "--log-level=error", lcore.c_str()};
-  if (rte_eal_init(std::size(eal), const_cast<char**>(eal)) < 0) {
-    std::fprintf(stderr, "EAL does not start\n");
-    return 1;
-  }
+  if (!dinomo::test::start_eal()) return 1;
   const int status = RUN_ALL_TESTS();
   rte_eal_cleanup();
   return status;
