@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "app/dinomo-bench/value.h"
+
 namespace dinomo::bench {
 
 std::unique_ptr<KeyTable> KeyTable::create(uint64_t capacity) {
@@ -19,7 +21,7 @@ KeyTable::~KeyTable() { munmap(static_cast<void*>(entries_), capacity_ * sizeof(
 Write KeyTable::begin_write(uint64_t key) noexcept {
   Entry& e = entries_[key];
   const uint32_t sent = e.sent.load(std::memory_order_relaxed);
-  if (sent - e.settled >= kInFlightMax || sent == kUnknown - 1) return {};
+  if (sent - e.settled >= kInFlightMax || sent == Version::kCounterMax) return {};
   e.sent.store(sent + 1, std::memory_order_release);
   return {sent + 1, e.settled + 1};
 }

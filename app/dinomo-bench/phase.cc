@@ -57,7 +57,7 @@ Bench::Bench(const Settings& settings, Clock* clock, TransportFactory transports
     : settings_(settings),
       clock_(clock),
       transports_(std::move(transports)),
-      epoch_(static_cast<uint32_t>(clock->unix_ms() / 1000)) {
+      run_(Version::run_started_at(clock->unix_ms())) {
   const uint64_t possible = keys_possible(settings.key_bytes);
   const uint64_t inserts = settings.workload.mix.insert > 0 ? kInsertsMax : 0;
   table_ = KeyTable::create(std::min(possible, settings.keys + inserts));
@@ -163,7 +163,7 @@ PhaseResult Bench::run(Task task) {
   shared.clock = clock_;
   shared.table = table_.get();
   shared.space = &space_;
-  shared.epoch = epoch_;
+  shared.run = run_;
   shared.task = task;
   const bool warm_up = task == Task::kRun && settings_.warmup_seconds > 0;
   std::vector<std::unique_ptr<Worker>> workers;

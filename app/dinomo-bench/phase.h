@@ -54,7 +54,7 @@ class Bench {
   std::vector<Seat> seats_;
   std::unique_ptr<KeyTable> table_;
   KeySpace space_;
-  uint32_t epoch_;
+  uint64_t run_;
 };
 
 /// Set by SIGINT and SIGTERM: phases end early and report what they have.

@@ -217,6 +217,7 @@ std::optional<Settings> parse_command_line(int argc, char** argv, int* status) {
   CLI::App app{"Load a Dinomo key-value store with YCSB workloads, measure and verify it.",
                "dinomo-bench"};
   app.footer(kFooter);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_version_flag("--version", "dinomo-bench " DINOMO_VERSION);
   add_target(app, s);
   add_data(app, s, raw);

@@ -21,19 +21,19 @@ Values::Values(uint64_t seed) : filler_(kFillerBytes) {
   for (size_t i = 0; i < filler_.size(); i += 8) store(filler_.data() + i, random.next());
 }
 
-void Values::write(MutableBytes out, uint64_t key, uint64_t version) const noexcept {
-  const size_t offset = (key * 0x9e37'79b9u + version * 64) % kOffsets;
+void Values::write(MutableBytes out, uint64_t key, Version version) const noexcept {
+  const size_t offset = (key * 0x9e37'79b9u + version.counter * uint64_t{64}) % kOffsets;
   std::memcpy(out.data(), filler_.data() + offset, out.size());
   if (out.size() < kCheckableBytes) return;
-  store(out.data() + 8, version);
+  store(out.data() + 8, version.pack());
   if (out.size() >= kKeyAt + 8) store(out.data() + kKeyAt, key);
   store(out.data(), checksum64(Bytes(out).subspan(8), key));
 }
 
 Checked Values::check(Bytes value, uint64_t key) noexcept {
-  if (value.size() < kCheckableBytes) return {Verdict::kCorrupt, 0};
+  if (value.size() < kCheckableBytes) return {Verdict::kCorrupt, {}};
   const auto checksum = load<uint64_t>(value.data());
-  const auto version = load<uint64_t>(value.data() + 8);
+  const Version version = Version::unpack(load<uint64_t>(value.data() + 8));
   const Bytes covered = value.subspan(8);
   if (checksum64(covered, key) == checksum) return {Verdict::kGood, version};
   if (value.size() >= kKeyAt + 8) {

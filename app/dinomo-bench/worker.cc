@@ -145,7 +145,7 @@ void Worker::send_put(Op* op) {
   write_key(key_buffer_, op->key);
   op->value_bytes = settings_.value_bytes.draw(&random_);
   const auto value = MutableBytes(value_buffer_).first(op->value_bytes);
-  values_.write(value, op->key, uint64_t{shared_->epoch} << 32 | op->write.version);
+  values_.write(value, op->key, {shared_->run, op->write.version});
   client::Operation request;
   request.opcode = wire::Opcode::kPut;
   request.key = key_buffer_;
@@ -240,13 +240,12 @@ void Worker::verify(const Op& op, const client::Completion& c) {
       return;
     }
     ++tally_.wrong.missing;
-    return complain(op, "has no value", 0);
+    return complain(op, "has no value", {});
   }
   if (!settings_.verify) return;
   ++tally_.verified;
   const Checked checked = Values::check(c.value, op.key);
-  const auto epoch = static_cast<uint32_t>(checked.version >> 32);
-  const auto version = static_cast<uint32_t>(checked.version);
+  const auto [run, version] = checked.version;
   if (checked.verdict == Verdict::kForeign) {
     ++tally_.wrong.foreign;
     return complain(op, "has the value of another key", checked.version);
@@ -255,8 +254,8 @@ void Worker::verify(const Op& op, const client::Completion& c) {
     ++tally_.wrong.corrupt;
     return complain(op, "has a value whose checksum is wrong", checked.version);
   }
-  const bool ours = epoch == shared_->epoch;
-  if (epoch > shared_->epoch || (ours && version > shared_->table->newest_sent(op.key))) {
+  const bool ours = run == shared_->run;
+  if (run > shared_->run || (ours && version > shared_->table->newest_sent(op.key))) {
     ++tally_.wrong.future;
     return complain(op, "has a version that was never written", checked.version);
   }
@@ -266,12 +265,12 @@ void Worker::verify(const Op& op, const client::Completion& c) {
   }
 }
 
-void Worker::complain(const Op& op, const char* what, uint64_t version) {
+void Worker::complain(const Op& op, const char* what, Version version) {
   const std::lock_guard lock(shared_->complaints_mutex);
   if (shared_->complaints.size() >= kComplaintsMax) return;
   shared_->complaints.push_back(
       fmt::format("key {} {}: version {}.{} read, at least {}.{} expected", op.key, what,
-                  version >> 32, version & 0xffff'ffff, shared_->epoch, op.expected.floor));
+                  version.run, version.counter, shared_->run, op.expected.floor));
 }
 
 // ---- the loop

@@ -25,7 +25,7 @@ struct Shared {
   Clock* clock = nullptr;
   KeyTable* table = nullptr;
   KeySpace* space = nullptr;
-  uint32_t epoch = 0;  // of this process: upper half of every version it writes
+  uint64_t run = 0;  // Version::run of what this process writes
   Task task = Task::kRun;
 
   std::atomic<bool> measuring{false};  // false: warm-up
@@ -77,7 +77,7 @@ class Worker {
   void finish(Op* op, const client::Completion& c);
   bool failed(Op* op, const client::Completion& c);
   void verify(const Op& op, const client::Completion& c);
-  void complain(const Op& op, const char* what, uint64_t version);
+  void complain(const Op& op, const char* what, Version version);
   bool more() const;
   void issue_due(uint64_t now_ns);
   void idle(uint32_t completions, uint64_t now_ns);
