@@ -448,6 +448,7 @@ int run(int argc, char** argv) {
   Settings s;
   CLI::App app{"Read and write a Dinomo key-value store from the shell.", "dinomo-cli"};
   app.footer(kFooter);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_version_flag("--version", "dinomo-cli " DINOMO_VERSION);
   app.add_option("-s,--server", s.server,
                  "KNs to begin with, host[:port][,...]; the others are learnt from them")

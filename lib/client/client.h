@@ -41,7 +41,7 @@ struct Options {
   uint32_t mutation_window = 4096;  // mutations in flight to ask of the server
   uint32_t pack_max = 0;            // requests in a datagram; 0: as many as fit
   uint32_t deadline_ms = 5000;      // a request unanswered for so long is given up
-  uint32_t retry_first_ms = 200;    // first time-out, until round trips have been measured
+  uint32_t retry_first_ms = 100;    // first time-out, until round trips have been measured
   uint32_t retry_min_ms = 20;       // time-outs are never shorter
   uint32_t retry_max_ms = 1000;     // and, with back-off, never longer
   uint32_t attempts_max = 64;       // transmissions of a request

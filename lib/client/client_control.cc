@@ -92,6 +92,8 @@ void Client::send_hello(uint32_t kn_index) noexcept {
   Kn& kn = *kns_[kn_index];
   Request& hello = kn.hello;
   hello.state = State::kSent;
+  hello.last_sent_ns = now_ns_;
+  hello.transmissions = hello.timeouts + 1;
   timers_.arm(hello.timer(), now_ns_ + timeout_ns(kn, hello));
   const Endpoint* const to = endpoint(kn, hello.worker);
   if (to == nullptr) return;  // tried again at the time-out
@@ -205,6 +207,9 @@ void Client::drive_ring() noexcept {
   Kn& kn = *kns_[control_kn_];
   if (!kn.ready) return start_hello(control_kn_, 0);  // its reply calls here again
   ring_request_.state = State::kSent;
+  ring_request_.route = control_kn_;
+  ring_request_.last_sent_ns = now_ns_;
+  ring_request_.transmissions = 1;  // each has a sequence of its own
   ring_request_.opcode = wire::Opcode::kRing;
   ring_request_.sequence = new_control_sequence(kRingSlot);
   timers_.arm(ring_request_.timer(), now_ns_ + timeout_ns(kn, ring_request_));

@@ -95,7 +95,7 @@ Client::Request* Client::find(const wire::DatagramHeader& header, const wire::Me
 // Round-trip time as TCP does it (RFC 6298); only what was sent once tells which sending was
 // answered.
 void Client::measure(Request* r) noexcept {
-  if (r->transmissions != 1 || r->kind != Kind::kUser || r->state != State::kSent) return;
+  if (r->transmissions != 1 || r->state != State::kSent) return;
   Kn& kn = *kns_[r->route];
   const uint64_t rtt = now_ns_ - r->last_sent_ns;
   if (kn.srtt_ns == 0) {
