@@ -8,7 +8,7 @@ bool LogReader::no_room() const noexcept {
 }
 
 Step LogReader::next(Entry* entry) noexcept {
-  if (ended_ || no_room()) return Step::kSegmentEnd;
+  if (finished()) return Step::kSegmentEnd;
   const Bytes rest = segment_.subspan(offset_);
   // LSN first: it tells a stale tail apart without a checksum over it.
   if (load<uint64_t>(rest.data() + offsetof(EntryHeader, lsn)) != next_lsn_) return Step::kStop;

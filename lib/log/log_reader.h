@@ -46,6 +46,9 @@ class LogReader {
   /// kSegmentEnd and kStop may be asked for again; kStop may become kEntry when more was written.
   Step next(Entry* entry) noexcept;
 
+  /// Nothing more comes in this segment: its end was read, or no header fits any more.
+  bool finished() const noexcept { return ended_ || no_room(); }
+
   uint64_t offset() const noexcept { return offset_; }
   uint64_t next_lsn() const noexcept { return next_lsn_; }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Lines of the mailboxes: made, checked, copied to and from memory that another node uses too. A line
-// travels as one 64-byte write, but only 8-byte atomicity is relied upon; the checksum covers the rest.
+// Lines of the mailboxes: made, checked, copied to and from memory that another node uses too. A
+// line travels as one 64-byte write, but only 8-byte atomicity is relied upon; the checksum covers
+// the rest.
 #pragma once
 
 #include <array>
