@@ -10,8 +10,9 @@
 #include "app/dinomo-bench/phase.h"
 #include "app/dinomo-bench/report.h"
 #include "app/dinomo-bench/settings.h"
-#include "app/machine_clock.h"
+
 #include "client/udp_transport.h"
+#include "drivers/clock/system/system_clock.h"
 
 namespace dinomo::bench {
 namespace {
@@ -42,7 +43,7 @@ bool write_json(const Settings& s, const json& document) {
 }
 
 int run(const Settings& s) {
-  app::MachineClock clock;
+  SystemClock clock;
   Bench bench(s, &clock, udp_transport);
   std::ostream& human = s.json_file == "-" ? std::cerr : std::cout;
   try {
