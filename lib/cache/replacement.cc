@@ -19,6 +19,7 @@ constexpr uint32_t kGrowthsMax = 32;    // buckets
 constexpr uint32_t kWindowBuckets = 3;
 constexpr uint32_t kWindowsMax = 32;
 constexpr uint32_t kSamples = 4;
+constexpr uint32_t kDisplaceDepthMax = 2;
 
 }  // namespace
 
@@ -79,9 +80,39 @@ Slot AdaptiveCache::least_value(Probe p) const noexcept {
   return least;
 }
 
-Slot AdaptiveCache::take_slot(Probe p) noexcept {
+// A free slot, if need be by moving a record of these buckets to its other bucket. Buckets not yet
+// split draw twice the keys of the others; this is what evens them out.
+Slot AdaptiveCache::open_slot(Probe p) noexcept {
   if (const Slot s = free_slot(p)) return s;
-  // Both buckets are full, which is rare below the load limit.
+  if ((values_ + shortcuts_) * 4 > table_.buckets() * uint64_t{19}) return {};  // a vain search
+  for (uint32_t depth = 1; depth <= kDisplaceDepthMax; ++depth) {
+    if (const Slot s = displace(table_.first_of(p), depth)) return s;
+    if (const Slot s = displace(table_.second_of(p), depth)) return s;
+  }
+  return {};
+}
+
+Slot AdaptiveCache::displace(uint32_t index, uint32_t depth) noexcept {
+  Bucket& from = table_.bucket(index);
+  age(from);
+  for (uint32_t i = 0; i < kSlots; ++i) {
+    const Probe p = table_.probe_at(index, from, i);
+    const uint32_t other = table_.first_of(p) == index ? table_.second_of(p) : table_.first_of(p);
+    if (other == index) continue;
+    const Slot to = depth == 1 ? free_slot(p) : displace(other, depth - 1);
+    if (!to) continue;
+    mark(to, p);
+    to.bucket->word[to.i] = from.word[i];
+    to.bucket->set_counter(to.i, from.counter(i));
+    if (from.referenced(i)) to.bucket->set_referenced(to.i);
+    from.clear(i);
+    return {&from, i};
+  }
+  return {};
+}
+
+Slot AdaptiveCache::take_slot(Probe p) noexcept {
+  if (const Slot s = open_slot(p)) return s;
   Slot victim = least_shortcut(p);
   if (!victim) victim = least_value(p);
   evict(victim);
@@ -124,7 +155,7 @@ void AdaptiveCache::make_slot(Probe p) noexcept {
     if (!victim) victim = sample_least();
     if (victim) evict(victim);
   }
-  if (has_free_load() || free_slot(p)) return;
+  if (has_free_load() || open_slot(p)) return;
   Slot victim = least_shortcut(p);
   if (adaptive() && values_ > 0) {
     // Room for the slot comes from the values or from another shortcut, whichever loses less.
@@ -160,7 +191,7 @@ void AdaptiveCache::note_density(double density) noexcept {
   if (density < value_density_) {
     value_density_ = std::max(density, value_density_ * 0.8);
   } else {
-    value_density_ = std::min(density, value_density_ * 1.05 + density * 0.01);
+    value_density_ = std::min(density, value_density_ * 1.05 + 1e-5);
   }
 }
 
@@ -314,7 +345,7 @@ void AdaptiveCache::shrink_one() noexcept {
 }
 
 void AdaptiveCache::resettle(const Bucket& last, uint32_t i, Probe p) noexcept {
-  Slot s = free_slot(p);
+  Slot s = open_slot(p);
   if (!s) {
     s = least_shortcut(p);
     const bool worth = s && (last.is_value(i) || s.bucket->counter(s.i) < last.counter(i));
