@@ -19,7 +19,9 @@ constexpr uint32_t kGrowthsMax = 32;    // buckets
 constexpr uint32_t kWindowBuckets = 3;
 constexpr uint32_t kWindowsMax = 32;
 constexpr uint32_t kSamples = 4;
-constexpr uint32_t kDisplaceDepthMax = 2;
+// A value gives way only to a key used clearly more: in a loop all are used alike, and each would
+// push out the one that comes next.
+constexpr double kRivalMargin = 1.25;
 
 }  // namespace
 
@@ -84,8 +86,12 @@ Slot AdaptiveCache::least_value(Probe p) const noexcept {
 // split draw twice the keys of the others; this is what evens them out.
 Slot AdaptiveCache::open_slot(Probe p) noexcept {
   if (const Slot s = free_slot(p)) return s;
-  if ((values_ + shortcuts_) * 4 > table_.buckets() * uint64_t{19}) return {};  // a vain search
-  for (uint32_t depth = 1; depth <= kDisplaceDepthMax; ++depth) {
+  // The fuller the table the longer and the vainer the search.
+  const uint64_t records = values_ + shortcuts_;
+  const uint64_t buckets = table_.buckets();
+  if (records * 4 > buckets * 19) return {};
+  const uint32_t depth_max = records * 10 > buckets * 43 ? 2 : 3;
+  for (uint32_t depth = 1; depth <= depth_max; ++depth) {
     if (const Slot s = displace(table_.first_of(p), depth)) return s;
     if (const Slot s = displace(table_.second_of(p), depth)) return s;
   }
@@ -219,7 +225,8 @@ bool AdaptiveCache::worth_keeping(Slot s, const Item& item, double density) noex
   const double hits = frequency_of(s.bucket->counter(s.i));
   const double bytes = item.bytes();
   note_density(hits / bytes);
-  return hits > density * bytes * (referenced ? 1 : 2);
+  const double rival_hits = density * bytes;
+  return hits > (referenced ? (rival_hits - 1) / kRivalMargin : rival_hits);
 }
 
 // Moves the item from the tail to the head, if the page for it is there.
@@ -284,7 +291,8 @@ AdaptiveCache::Source AdaptiveCache::source_for(uint32_t code, uint32_t item_byt
   if (!adaptive()) return Source::kValues;
 
   const double hits = frequency_of(code);
-  const double by_values = values_ > 0 ? value_density_ * item_bytes : kInfinite;
+  const double by_values =
+      values_ > 0 ? value_density_ * item_bytes * kRivalMargin + 1 : kInfinite;
   const double taken = std::ceil(static_cast<double>(item_bytes) / kSlotBytes);
   const bool enough = table_.can_shrink() && static_cast<double>(shortcuts_) > taken;
   double by_shortcuts = enough ? average_miss_rt_ * taken * least_hits_ : kInfinite;
