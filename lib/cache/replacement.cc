@@ -291,8 +291,7 @@ AdaptiveCache::Source AdaptiveCache::source_for(uint32_t code, uint32_t item_byt
   if (!adaptive()) return Source::kValues;
 
   const double hits = frequency_of(code);
-  const double by_values =
-      values_ > 0 ? value_density_ * item_bytes * kRivalMargin + 1 : kInfinite;
+  const double by_values = values_ > 0 ? value_density_ * item_bytes * kRivalMargin + 1 : kInfinite;
   const double taken = std::ceil(static_cast<double>(item_bytes) / kSlotBytes);
   const bool enough = table_.can_shrink() && static_cast<double>(shortcuts_) > taken;
   double by_shortcuts = enough ? average_miss_rt_ * taken * least_hits_ : kInfinite;

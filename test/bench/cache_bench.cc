@@ -238,7 +238,7 @@ int run(const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   Options o;
   CLI::App app("CPU cost of the operations of the cache");
   app.add_flag("--smoke", o.smoke, "smallest sizes, for the test suite");
@@ -255,10 +255,8 @@ int main(int argc, char** argv) {
     o.repeats = 1;
     o.operations = 20'000;
   }
-  try {
-    return run(o);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "cache_bench: %s\n", e.what());
-    return 1;
-  }
+  return run(o);
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "cache_bench: %s\n", e.what());
+  return 1;
 }

@@ -21,7 +21,7 @@ struct Case {
   uint32_t operations;
 };
 
-void PrintTo(const Case& c, std::ostream* os) { *os << c.name; }
+std::ostream& operator<<(std::ostream& os, const Case& c) { return os << c.name; }
 
 // The store: each key has a version (0: deleted); value, size and address follow from (key,
 // version).

@@ -59,7 +59,7 @@ class Bench {
 
  private:
   std::unique_ptr<Dac> cache_;
-  std::vector<std::byte> value_ = std::vector<std::byte>(60 * 1024);
+  std::vector<std::byte> value_ = std::vector<std::byte>(size_t{60} * 1024);
 };
 
 TEST(MissPath, ValueWhileThereIsRoomThenShortcutsByDemotion) {
@@ -127,7 +127,7 @@ bool promoted(uint32_t shortcut_hits, uint32_t candidate_hits, size_t value_byte
 TEST(Promotion, ComparesHitsWithWhatTheShortcutsSave) {
   struct {
     uint32_t shortcut_hits;
-    size_t value_bytes;
+    uint32_t value_bytes;
     uint32_t miss_rt;
   } const cases[] = {{1, 60, 2}, {1, 200, 2}, {1, 200, 3}, {1, 100, 1}, {2, 100, 2}};
   for (const auto& c : cases) {
@@ -233,7 +233,7 @@ TEST(Loop, LargerThanTheValuesIsServedByShortcuts) {
   // nothing.
   Bench b(Policy::kDac);
   Bench lru(Policy::kValueOnly);
-  for (uint64_t i = 0; i < 40 * 6000; ++i) {
+  for (uint64_t i = 0; i < 240'000; ++i) {
     b.read(i % 6000, 600);
     lru.read(i % 6000, 600);
   }

@@ -64,7 +64,8 @@ double round_trips(const Load& load, const std::vector<uint32_t>& trace, Policy 
     }
     if (i >= trace.size() / 2) total += cost;
   }
-  return static_cast<double>(total) / static_cast<double>(trace.size() - trace.size() / 2);
+  const size_t measured = trace.size() - trace.size() / 2;
+  return static_cast<double>(total) / static_cast<double>(measured);
 }
 
 class NearOptimal : public ::testing::TestWithParam<Load> {};
