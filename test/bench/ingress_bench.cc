@@ -44,6 +44,8 @@ struct Options {
 };
 
 struct Bench {
+  ~Bench() { pair.stop_far_end(); }
+
   test::MemifPair pair;
   std::unique_ptr<ingress::Ingress> ingress;
   test::Frame request;
