@@ -124,7 +124,8 @@ Status EthIngress::start(std::string* why) {
   for (uint16_t w = 0; w < workers; ++w) {
     const bool polls_port = w < c.rx_queues;
     waits_[w]->attach(queues_[w].get(), port_.id(), polls_port ? w : -1,
-                      polls_port ? port_.socket(w) : -1, polls_port && port_.interrupts(),
+                      polls_port ? port_.socket(w) : -1,
+                      polls_port ? port_.interrupt() : Interrupt::kNone,
                       polls_port && c.wait == WaitMethod::kNone);
   }
   return Status::kOk;
