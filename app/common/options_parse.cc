@@ -303,6 +303,11 @@ std::optional<int> OptionTable::parse(int argc, const char* const* argv, std::os
     apply(*option, OptionInput{.value = text, .from_file = false}, "command line",
           "option --" + dashed(option->name));
   }
+  // Before the checks over several options: what is printed is to be filled in.
+  if (line.print && problems_.empty()) {
+    print_config(out);
+    return 0;
+  }
   if (problems_.empty()) {
     for (const auto& check : checks_) {
       if (std::string wrong = check(); !wrong.empty()) problems_.push_back(std::move(wrong));
@@ -314,10 +319,6 @@ std::optional<int> OptionTable::parse(int argc, const char* const* argv, std::os
   }
   if (line.check) {
     out << program_ << ": configuration is valid\n";
-    return 0;
-  }
-  if (line.print) {
-    print_config(out);
     return 0;
   }
   return std::nullopt;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // DAC: disaggregated adaptive caching (DINOMO section 4; doc/design.md). One per worker, no locks.
 //
-// Holds, within a budget of real bytes, values (a hit costs 0 round trips) and shortcuts, i.e. global
-// addresses of entries (1 round trip). A shortcut costs at most 24 bytes all in and does not keep its
-// key: whoever reads through it checks the key in the entry.
+// Holds, within a budget of real bytes, values (a hit costs 0 round trips) and shortcuts, i.e.
+// global addresses of entries (1 round trip). A shortcut costs at most 24 bytes all in and does not
+// keep its key: whoever reads through it checks the key in the entry.
 //
 // Thread rule: the owning worker lcore. No allocation after create().
 #pragma once
@@ -41,17 +41,18 @@ struct ItemMeta {
 struct Found {
   enum class Kind : uint8_t { kMiss, kShortcut, kValue };
   Kind kind = Kind::kMiss;
-  ItemMeta meta;                // kValue
-  Bytes value;                  // kValue; valid until the next call that is not find() or prefetch()
+  ItemMeta meta;  // kValue
+  Bytes value;    // kValue; valid until the next call that is not find() or prefetch()
   pool::GlobalAddress address;  // kShortcut and kValue
 };
 
 struct DacStats {
   uint64_t value_hits = 0, shortcut_hits = 0, misses = 0;
   uint64_t promotions = 0, demotions = 0, evictions = 0;
-  uint64_t values = 0, shortcuts = 0;          // held now
-  uint64_t value_bytes = 0, used_bytes = 0;    // charged now, metadata included
+  uint64_t values = 0, shortcuts = 0;        // held now
+  uint64_t value_bytes = 0, used_bytes = 0;  // charged now, metadata included
   uint64_t budget_bytes = 0;
+  uint64_t allocated_bytes = 0;  // at create(); never above the budget
   double average_miss_rt = 0;
 };
 

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// dinomo-bench: YCSB load, measured and verified.
+#include <fmt/format.h>
+
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+
+#include "app/dinomo-bench/phase.h"
+#include "app/dinomo-bench/report.h"
+#include "app/dinomo-bench/settings.h"
+#include "app/machine_clock.h"
+#include "client/udp_transport.h"
+
+namespace dinomo::bench {
+namespace {
+
+std::unique_ptr<client::Transport> udp_transport(uint32_t) {
+  auto transport = client::UdpTransport::create({});
+  if (!transport) throw std::runtime_error("cannot open a UDP socket");
+  return std::move(*transport);
+}
+
+std::vector<Task> tasks(const Settings& s) {
+  std::vector<Task> out;
+  if (s.loads()) out.push_back(Task::kLoad);
+  if (s.runs()) out.push_back(Task::kRun);
+  if (s.phase == "check") out.push_back(Task::kCheck);
+  return out;
+}
+
+bool write_json(const Settings& s, const json& document) {
+  if (s.json_file == "-") {
+    std::cout << document.dump(1) << '\n';
+    return true;
+  }
+  std::ofstream file(s.json_file, std::ios::trunc);
+  file << document.dump(1) << '\n';
+  file.close();
+  return static_cast<bool>(file);
+}
+
+int run(const Settings& s) {
+  app::MachineClock clock;
+  Bench bench(s, &clock, udp_transport);
+  std::ostream& human = s.json_file == "-" ? std::cerr : std::cout;
+  try {
+    bench.connect();
+  } catch (const std::runtime_error& e) {
+    std::cerr << "dinomo-bench: " << e.what() << '\n';
+    return kExitUnreachable;
+  }
+  catch_signals();
+  human << settings_line(s) << std::endl;
+  std::vector<PhaseResult> results;
+  bool good = true;
+  for (const Task task : tasks(s)) {
+    results.push_back(bench.run(task));
+    human << table(s, results.back()) << std::flush;
+    good = good && !results.back().failed(s.allow_lost);
+    if (results.back().interrupted) break;
+  }
+  if (!s.json_file.empty() && !write_json(s, to_json(s, "udp", results))) {
+    std::cerr << fmt::format("dinomo-bench: cannot write {}\n", s.json_file);
+    return kExitUsage;
+  }
+  if (!good) human << "\nFAILED: see the lines in capitals above\n";
+  return good ? kExitOk : kExitFailed;
+}
+
+}  // namespace
+}  // namespace dinomo::bench
+
+int main(int argc, char** argv) {
+  try {
+    int status = 0;
+    const auto settings = dinomo::bench::parse_command_line(argc, argv, &status);
+    return settings ? dinomo::bench::run(*settings) : status;
+  } catch (const std::exception& e) {
+    std::cerr << "dinomo-bench: " << e.what() << '\n';
+    return dinomo::bench::kExitUsage;
+  }
+}

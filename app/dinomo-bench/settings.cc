@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "app/dinomo-bench/settings.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <iostream>
+
+#include "app/dinomo-bench/value.h"
+
+namespace dinomo::bench {
+
+namespace {
+
+constexpr const char* kFooter = R"(
+PHASES
+  load   stores every key once
+  run    the workload, after a warm-up that is not counted
+  both   load, then run (default)
+  check  reads every key once; fails if one is missing or (--verify) wrong
+
+WORKLOADS (operations drawn at random, one by one, in exactly these shares in the mean)
+  a      50 % read, 50 % update               zipfian
+  b      95 % read,  5 % update               zipfian
+  c     100 % read                            zipfian
+  d      95 % read,  5 % insert               latest
+  f      50 % read, 50 % read-modify-write    zipfian
+  100/0, 95/5, 50/50: the DINOMO paper's, as c, b and a
+  --read, --update, --insert and --rmw replace the mix; any numbers, they are shares of their sum.
+
+LATENCY
+  A closed loop (default) keeps --window operations of each thread in flight; the latency is from
+  sending to reply. An open loop (--rate) sends at given times, whatever the server does; if it is
+  late, that is the server's doing, so the latency is also given corrected: from the time at which the
+  operation was due. Percentiles are those of all threads' operations together.
+
+VERIFY
+  Values carry their key, a version and a checksum. --verify checks each value read: whole, of this
+  key, not older than the newest write known to be in force when the read was sent, not newer than
+  what was written. Needs values of 16 bytes or more, written by dinomo-bench, by no other process
+  at the same time.
+
+EXIT STATUS
+  0  done
+  1  an answer was wrong, a loaded key missing, an operation refused, or a request lost, that is
+     never answered although it was repeated (unless --allow-lost)
+  2  usage
+  4  no server could be reached
+
+EXAMPLES
+  dinomo-bench --server 10.0.0.1 --keys 1000000 --workload a --seconds 30 --verify
+  dinomo-bench --phase run --rate 50000 --seconds 60 --json run.json
+  dinomo-bench --read 80 --insert 20 --distribution uniform --value-bytes 16-4096
+)";
+
+struct Raw {
+  std::string distribution;
+  std::string value_bytes = "1024";
+  std::string arrival = "poisson";
+  double read = -1;
+  double update = -1;
+  double insert = -1;
+  double rmw = -1;
+};
+
+int complain(const std::string& text) {
+  std::cerr << "dinomo-bench: " << text << '\n';
+  return kExitUsage;
+}
+
+void add_target(CLI::App& app, Settings& s) {
+  const char* const group = "Server";
+  app.add_option("-s,--server", s.server, "KNs to begin with, host[:port][,...]")
+      ->envname("DINOMO_SERVER")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--timeout-ms", s.timeout_ms, "An operation unanswered for so long is lost")
+      ->check(CLI::Range(1, 3'600'000))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--pack", s.pack, "At most so many requests in a datagram; 0: as many as fit")
+      ->check(CLI::Range(0, 65'535))
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--no-stats", s.no_stats, "Do not ask the KNs for their counters")->group(group);
+}
+
+void add_data(CLI::App& app, Settings& s, Raw& raw) {
+  const char* const group = "Data";
+  app.add_option("-k,--keys", s.keys, "Number of keys to load and to use")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--key-bytes", s.key_bytes, "Size of a key")
+      ->check(CLI::Range(1, 250))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--value-bytes", raw.value_bytes, "Size of a value, or a range such as 16-4096")
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_workload(CLI::App& app, Settings& s, Raw& raw) {
+  const char* const group = "Workload";
+  app.add_option("-p,--phase", s.phase, "load, run, both or check")
+      ->check(CLI::IsMember({"load", "run", "both", "check"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("-w,--workload", s.workload_name, "a, b, c, d, f, 100/0, 95/5 or 50/50")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--read", raw.read, "Share of reads")->group(group);
+  app.add_option("--update", raw.update, "Share of updates")->group(group);
+  app.add_option("--insert", raw.insert, "Share of inserts of new keys")->group(group);
+  app.add_option("--rmw", raw.rmw, "Share of read-modify-writes")->group(group);
+  app.add_option("-d,--distribution", raw.distribution,
+                 "Which keys: zipfian (scrambled), uniform or latest; default: the workload's")
+      ->check(CLI::IsMember({"zipfian", "uniform", "latest"}))
+      ->group(group);
+  app.add_option("--theta", s.theta, "Skew of zipfian and latest, 0 (uniform) or more")
+      ->check(CLI::Range(0.0, 20.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--seed", s.seed, "The same seed draws the same operations and keys")
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_load(CLI::App& app, Settings& s, Raw& raw) {
+  const char* const group = "Load";
+  app.add_option("-t,--threads", s.threads, "Threads, each with a client of its own")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("-W,--window", s.window, "Operations in flight per thread")
+      ->check(CLI::Range(1, 65'000))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("-r,--rate", s.rate, "Open loop: operations per second of all threads together")
+      ->check(CLI::Range(0.0, 1e9))
+      ->group(group);
+  app.add_option("--arrival", raw.arrival, "Open loop: gaps between operations, poisson or even")
+      ->check(CLI::IsMember({"poisson", "even"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--seconds", s.seconds, "Measured time")
+      ->check(CLI::Range(0.001, 1e7))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("-n,--ops", s.ops, "Measured operations, instead of --seconds")->group(group);
+  app.add_option("--warmup-seconds", s.warmup_seconds, "Time before measuring")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--spin-us", s.spin_us, "Poll for so long before sleeping when idle")
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_output(CLI::App& app, Settings& s) {
+  const char* const group = "Result";
+  app.add_flag("--verify", s.verify, "Check every value that is read")->group(group);
+  app.add_flag("--allow-lost", s.allow_lost,
+               "Lost requests do not fail the run (for tests that kill servers)")
+      ->group(group);
+  app.add_option("--json", s.json_file, "Also write everything to this file; - is stdout")
+      ->group(group);
+  app.add_flag("-q,--quiet", s.quiet, "No progress lines")->group(group);
+}
+
+std::string resolve_mix(Settings& s, const Raw& raw) {
+  const auto named = workload_by_name(s.workload_name);
+  if (!named) {
+    return fmt::format("--workload {}: expected a, b, c, d, f, 100/0, 95/5 or 50/50",
+                       s.workload_name);
+  }
+  s.workload = *named;
+  if (raw.distribution == "zipfian") s.workload.distribution = Distribution::kZipfian;
+  if (raw.distribution == "uniform") s.workload.distribution = Distribution::kUniform;
+  if (raw.distribution == "latest") s.workload.distribution = Distribution::kLatest;
+  const double shares[] = {raw.read, raw.update, raw.insert, raw.rmw};
+  if (std::ranges::all_of(shares, [](double d) { return d < 0; })) return "";
+  double sum = 0;
+  for (const double share : shares) sum += std::max(share, 0.0);
+  if (!(sum > 0) || !std::isfinite(sum)) return "--read, --update, --insert, --rmw: nothing to do";
+  s.workload.mix = {std::max(raw.read, 0.0) / sum, std::max(raw.update, 0.0) / sum,
+                    std::max(raw.insert, 0.0) / sum, std::max(raw.rmw, 0.0) / sum};
+  s.workload_name = "custom";
+  return "";
+}
+
+std::string check(Settings& s, const Raw& raw) {
+  if (const std::string wrong = resolve_mix(s, raw); !wrong.empty()) return wrong;
+  const auto sizes = parse_size_range(raw.value_bytes);
+  if (!sizes || sizes->max > 61'440) {
+    return fmt::format("--value-bytes {}: expected a size or a range, 0 to 61440", raw.value_bytes);
+  }
+  s.value_bytes = *sizes;
+  s.poisson = raw.arrival == "poisson";
+  if (s.verify && s.value_bytes.min < kCheckableBytes) {
+    return fmt::format("--verify needs --value-bytes of {} or more", kCheckableBytes);
+  }
+  if (s.keys > keys_possible(s.key_bytes)) {
+    return fmt::format("--key-bytes {}: there are only {} keys of that size (they are decimal)",
+                       s.key_bytes, keys_possible(s.key_bytes));
+  }
+  if (s.keys < s.threads) return "--keys must not be less than --threads";
+  return "";
+}
+
+}  // namespace
+
+std::optional<Settings> parse_command_line(int argc, char** argv, int* status) {
+  Settings s;
+  Raw raw;
+  CLI::App app{"Load a Dinomo key-value store with YCSB workloads, measure and verify it.",
+               "dinomo-bench"};
+  app.footer(kFooter);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.set_version_flag("--version", "dinomo-bench " DINOMO_VERSION);
+  add_target(app, s);
+  add_data(app, s, raw);
+  add_workload(app, s, raw);
+  add_load(app, s, raw);
+  add_output(app, s);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    *status = app.exit(e) == 0 ? kExitOk : kExitUsage;
+    return std::nullopt;
+  }
+  if (const std::string wrong = check(s, raw); !wrong.empty()) {
+    *status = complain(wrong);
+    return std::nullopt;
+  }
+  return s;
+}
+
+}  // namespace dinomo::bench

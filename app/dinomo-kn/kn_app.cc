@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "app/dinomo-kn/kn_app.h"
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <sodium.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+
+#include "common/align.h"
+#include "fabric/driver.h"
+
+namespace dinomo::app {
+
+namespace {
+
+constexpr uint64_t kStatsIntervalNs = 1'000'000'000;
+constexpr useconds_t kControlNapServingUs = 1000;
+constexpr useconds_t kControlNapUs = 200;
+
+/// A worker's idle hooks: offline for RCU while it sleeps, and short naps while only polling can
+/// notice what it waits for.
+class WorkerIdleHooks final : public SystemIdleHooks {
+ public:
+  WorkerIdleHooks(rte_rcu_qsbr* rcu, uint16_t worker, const kn::Worker* engine) noexcept
+      : rcu_(rcu), worker_(worker), engine_(engine) {}
+
+  bool blind() const noexcept override { return SystemIdleHooks::blind() || engine_->waiting(); }
+  bool block(uint32_t timeout_us) noexcept override {
+    rte_rcu_qsbr_thread_offline(rcu_, worker_);
+    const bool woken = SystemIdleHooks::block(timeout_us);
+    rte_rcu_qsbr_thread_online(rcu_, worker_);
+    return woken;
+  }
+
+ private:
+  rte_rcu_qsbr* rcu_;
+  uint16_t worker_;
+  const kn::Worker* engine_;
+};
+
+struct WorkerStart {
+  KnApp* app;
+  uint16_t worker;
+};
+
+}  // namespace
+
+KnApp::~KnApp() {
+  control_.reset();
+  workers_.clear();
+  if (ingress_) ingress_->stop();
+}
+
+bool KnApp::prepare(std::string* why) {
+  unsigned lcore = 0;
+  RTE_LCORE_FOREACH_WORKER(lcore) lcores_.push_back(lcore);
+  if (lcores_.empty()) {
+    *why =
+        "there is no lcore for a worker: the first lcore controls, each further one serves. Name at "
+        "least two before `--`, as in -l 0,1 or, on one CPU, --lcores '0@0,1@0'";
+    return false;
+  }
+  if (sodium_init() < 0) {
+    *why = "libsodium found no source of randomness";
+    return false;
+  }
+  if (!open_ingress(why) || !make_workers(why)) return false;
+  make_control();
+  return true;
+}
+
+bool KnApp::open_ingress(std::string* why) {
+  ingress::Config config;
+  config.port = options_.port;
+  config.base_port = options_.udp_port;
+  config.workers = static_cast<uint16_t>(lcores_.size());
+  config.mtu = options_.mtu;
+  config.rx_descriptors = options_.rx_descriptors;
+  config.tx_descriptors = options_.tx_descriptors;
+  config.rx_checksum = options_.rx_checksum;
+  for (const std::string& text : {options_.ip, options_.ip6}) {
+    if (text.empty()) continue;
+    const auto address = ingress::parse_address(text);
+    if (!address) {
+      *why = "'" + text + "' is no address: write it as 10.0.0.2/24 or fd00::2/64";
+      return false;
+    }
+    config.addresses.push_back(*address);
+  }
+  auto opened = ingress::find_driver(options_.ingress)->open(config, why);
+  if (!opened) return false;
+  ingress_ = std::move(*opened);
+  if (!ok(ingress_->start(why))) return false;
+  const ingress::Capabilities& c = ingress_->capabilities();
+  spdlog::info("port {} ({}): mtu {}, {} receive and {} transmit queues, steering {}, idle wait by {}, "
+               "checksums by {}, link {}",
+               c.port, c.device, c.mtu, c.rx_queues, c.tx_queues, ingress::steering_name(c.steering),
+               ingress::wait_method_name(c.wait), c.tx_checksum_offload ? "port" : "software",
+               c.link_up ? "up" : "down");
+  return true;
+}
+
+bool KnApp::make_workers(std::string* why) {
+  const auto count = static_cast<uint16_t>(lcores_.size());
+  const size_t rcu_bytes = rte_rcu_qsbr_get_memsize(count);
+  rcu_.reset(static_cast<rte_rcu_qsbr*>(
+      std::aligned_alloc(kCacheLineBytes, align_up<size_t>(rcu_bytes, kCacheLineBytes))));
+  if (!rcu_ || rte_rcu_qsbr_init(rcu_.get(), count) != 0) {
+    *why = "out of memory";
+    return false;
+  }
+  shared_.rcu = rcu_.get();
+  kn::WorkerConfig config;
+  config.workers = count;
+  config.sessions_max = options_.sessions_max;
+  config.fetches_max = options_.fetches_max;
+  config.unmerged_segments_max = options_.unmerged_segments_max;
+  config.write_wait_us = options_.write_wait_us;
+  const cache::DacPolicySpec policy = *cache::parse_policy(options_.cache_policy);
+  config.cache.policy = policy.policy;
+  config.cache.static_value_fraction = policy.static_value_fraction;
+  config.cache.budget_bytes = options_.cache_bytes / count;
+  // One secret for all workers: a session is known to the whole KN.
+  randombytes_buf(config.cookie_secret.data(), config.cookie_secret.size());
+  for (uint16_t w = 0; w < count; ++w) {
+    config.worker = w;
+    auto worker = kn::Worker::create(config, &ingress_->queue(w), &clock_, &shared_);
+    if (!worker) {
+      *why = std::string("worker ") + std::to_string(w) + " cannot be made (" +
+             status_name(worker.error()) + "): cache_bytes too small for its lcores, or too " +
+             "little memory";
+      return false;
+    }
+    workers_.push_back(std::move(*worker));
+    shared_.stats.push_back(&workers_.back()->stats());
+  }
+  return true;
+}
+
+void KnApp::make_control() {
+  cluster::KnControlConfig config;
+  const ingress::Endpoint& endpoint = ingress_->endpoint();
+  config.address = endpoint.ipv4_count != 0 ? ingress::mapped_ipv4(endpoint.ipv4[0])
+                                            : endpoint.ipv6[0];
+  config.udp_port_base = options_.udp_port;
+  config.workers = static_cast<uint16_t>(workers_.size());
+  config.name = options_.name;
+  config.lease_us = options_.lease_ms * 1000;
+  config.heartbeat_us = options_.heartbeat_ms * 1000;
+  std::vector<kn::Worker*> workers;
+  for (const auto& w : workers_) workers.push_back(w.get());
+  const auto connect = [this](std::string* why) {
+    return fabric::find_driver(options_.fabric)
+        ->connect({.target = options_.dpm, .kn_slot = options_.kn_slot}, why);
+  };
+  control_ = std::make_unique<cluster::KnControl>(
+      config, connect, &clock_, &shared_, std::move(workers),
+      cluster::KnEvents{.info = [](const std::string& text) { spdlog::info(text); },
+                        .warn = [](const std::string& text) { spdlog::warn(text); }});
+}
+
+int KnApp::worker_main(void* argument) {
+  const std::unique_ptr<WorkerStart> start(static_cast<WorkerStart*>(argument));
+  start->app->run_worker(start->worker);
+  return 0;
+}
+
+void KnApp::run_worker(uint16_t worker) {
+  set_log_thread_name("worker" + std::to_string(worker));
+  kn::Worker& engine = *workers_[worker];
+  rte_rcu_qsbr_thread_register(rcu_.get(), worker);
+  rte_rcu_qsbr_thread_online(rcu_.get(), worker);
+  WorkerIdleHooks hooks(rcu_.get(), worker, &engine);
+  hooks.add(&ingress_->wait_source(worker));
+  IdlePolicy idle({.mode = options_.idle}, &hooks);
+  while (!workers_stop_.load(std::memory_order_relaxed)) {
+    const uint32_t work = engine.poll();
+    idle.turn(work != 0 || engine.busy());
+  }
+  rte_rcu_qsbr_thread_offline(rcu_.get(), worker);
+  rte_rcu_qsbr_thread_unregister(rcu_.get(), worker);
+}
+
+int KnApp::run() {
+  for (uint16_t w = 0; w < workers_.size(); ++w) {
+    rte_eal_remote_launch(&KnApp::worker_main, new WorkerStart{this, w}, lcores_[w]);
+  }
+  uint64_t stats_ns = 0;
+  while (!control_->stopped() && ok(control_->fatal())) {
+    if (stop_.load(std::memory_order_relaxed)) control_->stop();
+    const uint32_t work = control_->poll();
+    const uint64_t now_ns = clock_.now_ns();
+    if (now_ns - stats_ns >= kStatsIntervalNs) {
+      stats_ns = now_ns;
+      write_stats();
+    }
+    if (work != 0) continue;
+    const bool serving = control_->phase() == cluster::KnPhase::kServing;
+    ::usleep(serving ? kControlNapServingUs : kControlNapUs);
+  }
+  workers_stop_.store(true);
+  rte_eal_mp_wait_lcore();
+  write_stats();
+  return ok(control_->fatal()) ? 0 : 1;
+}
+
+/// Replaced as a whole, so that a reader never sees half a file.
+void KnApp::write_stats() const {
+  if (options_.stats_file.empty()) return;
+  std::array<char, 4096> text;
+  const size_t bytes = kn::stats_json(shared_.stats, text.data(), text.size());
+  const std::string temporary = options_.stats_file + ".new";
+  {
+    std::ofstream file(temporary, std::ios::trunc);
+    file << "{\"phase\":\"" << cluster::phase_name(control_->phase()) << "\",\"kn\":";
+    file.write(text.data(), static_cast<std::streamsize>(bytes));
+    file << "}\n";
+    if (!file) {
+      DINOMO_LOG_LIMITED(warn, "cannot write the stats file {}", temporary);
+      return;
+    }
+  }
+  if (std::rename(temporary.c_str(), options_.stats_file.c_str()) != 0) {
+    DINOMO_LOG_LIMITED(warn, "cannot replace the stats file {}", options_.stats_file);
+  }
+}
+
+}  // namespace dinomo::app

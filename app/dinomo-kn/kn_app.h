@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// dinomo-kn put together: ingress, workers on their lcores, the control loop on the main lcore.
+#pragma once
+
+#include <rte_rcu_qsbr.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/dinomo-kn/kn_options.h"
+#include "cluster/kn_control.h"
+#include "drivers/clock/system/system_clock.h"
+#include "ingress/driver.h"
+#include "kn/worker.h"
+
+namespace dinomo::app {
+
+class KnApp {
+ public:
+  explicit KnApp(const KnOptions& options) : options_(options) {}
+  ~KnApp();
+
+  /// After rte_eal_init, on the main lcore. False: `why` says what is wrong and what to do.
+  bool prepare(std::string* why);
+  /// Serves until request_stop(); returns the exit status.
+  int run();
+  /// Async-signal-safe.
+  void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
+
+ private:
+  struct RcuDelete {
+    void operator()(rte_rcu_qsbr* p) const noexcept { std::free(p); }
+  };
+
+  bool open_ingress(std::string* why);
+  bool make_workers(std::string* why);
+  void make_control();
+  static int worker_main(void* argument);
+  void run_worker(uint16_t worker);
+  void write_stats() const;
+
+  KnOptions options_;
+  SystemClock clock_;
+  std::vector<unsigned> lcores_;  // of the workers
+  std::unique_ptr<ingress::Ingress> ingress_;
+  std::unique_ptr<rte_rcu_qsbr, RcuDelete> rcu_;
+  kn::Shared shared_;
+  std::vector<std::unique_ptr<kn::Worker>> workers_;
+  std::unique_ptr<cluster::KnControl> control_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> workers_stop_{false};
+};
+
+}  // namespace dinomo::app

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "app/dinomo-kn/kn_options.h"
+
+#include "fabric/driver.h"
+
+namespace dinomo::app {
+
+namespace {
+
+std::string check_cache_policy(const KnOptions& o) {
+  if (cache::parse_policy(o.cache_policy)) return "";
+  return "cache_policy '" + o.cache_policy +
+         "' is unknown: use dac, value-only, shortcut-only, static:FRACTION (0 to 1) or none";
+}
+
+std::string check_fabric(const KnOptions& o) {
+  if (fabric::find_driver(o.fabric) != nullptr) return "";
+  std::string known;
+  for (const fabric::Driver* d : fabric::drivers()) known += std::string(" ") + d->name;
+  return "fabric '" + o.fabric + "' is not in this build; it has:" + known;
+}
+
+}  // namespace
+
+void add_kn_options(OptionTable& table, KnOptions* o) {
+  table.group("Memory node");
+  table.add("dpm", &o->dpm,
+            {.placeholder = "TARGET",
+             .help = "where dinomo-dpm is reached; for fabric shm the path of its --listen socket"});
+  table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
+  table.add("kn_slot", &o->kn_slot,
+            {.min = -1, .max = 1023, .help = "directory slot of this KN; -1 takes a free one"});
+  table.add("name", &o->name,
+            {.placeholder = "NAME", .help = "name of this KN in the directory, for people"});
+  table.add("lease_ms", &o->lease_ms,
+            {.unit = "ms", .min = 20, .max = 60'000,
+             .help = "a KN that cannot reach its DPM for so long serves nothing"});
+  table.add("heartbeat_ms", &o->heartbeat_ms,
+            {.unit = "ms", .min = 1, .max = 20'000, .help = "interval of heartbeats"});
+
+  table.group("Clients");
+  table.add("ip", &o->ip,
+            {.placeholder = "ADDRESS/BITS", .help = "IPv4 address that this KN answers on"});
+  table.add("ip6", &o->ip6,
+            {.placeholder = "ADDRESS/BITS", .help = "IPv6 address that this KN answers on"});
+  table.add("udp_port", &o->udp_port,
+            {.min = 1, .max = 65'000, .help = "UDP port of worker 0; worker w has this plus w"});
+  table.add("port", &o->port,
+            {.placeholder = "PORT", .help = "DPDK port, by name or number; default the only one"});
+  table.add("mtu", &o->mtu, {.unit = "bytes", .min = 0, .max = 9600, .help = "0 leaves the port's"});
+  table.add("rx_descriptors", &o->rx_descriptors,
+            {.min = 64, .max = 32'768, .help = "receive ring of each queue"});
+  table.add("tx_descriptors", &o->tx_descriptors,
+            {.min = 64, .max = 32'768, .help = "transmit ring of each queue"});
+  table.add("rx_checksum", &o->rx_checksum,
+            {.values = {{"auto", ingress::RxChecksum::kAuto},
+                        {"verify", ingress::RxChecksum::kVerify},
+                        {"trust", ingress::RxChecksum::kTrust}},
+             .help = "check incoming checksums in software; auto trusts ports fed by this kernel"});
+  table.add("sessions_max", &o->sessions_max,
+            {.min = 8, .max = 1 << 20, .help = "client sessions a worker remembers (power of two)"});
+
+  table.group("Cache");
+  table.add("cache_bytes", &o->cache_bytes,
+            {.unit = "bytes", .min = 1 << 20, .help = "DAC memory, over all workers"});
+  table.add("cache_policy", &o->cache_policy,
+            {.placeholder = "POLICY",
+             .help = "dac, value-only, shortcut-only, static:FRACTION or none"});
+
+  table.group("Writes and lookups");
+  table.add("unmerged_segments_max", &o->unmerged_segments_max,
+            {.min = 1, .max = 64, .help = "full segments a log may have unmerged before writes wait"});
+  table.add("write_wait_us", &o->write_wait_us,
+            {.unit = "us", .min = 0, .max = 10'000'000,
+             .help = "a write waits so long for room in the log, then it is refused with BUSY"});
+  table.add("fetches_max", &o->fetches_max,
+            {.min = 1, .max = 4096, .help = "remote lookups a worker has in flight"});
+
+  table.group("Operation");
+  table.add("idle", &o->idle,
+            {.values = {{"adaptive", IdleMode::kAdaptive}, {"busy", IdleMode::kBusy}},
+             .help = "busy spins and needs a CPU a lcore; adaptive pauses, yields, then blocks"});
+  table.add("stats_file", &o->stats_file,
+            {.placeholder = "FILE", .help = "rewritten every second with counters as JSON"});
+  add_log_options(table, &o->log);
+
+  table.check([o] { return check_cache_policy(*o); });
+  table.check([o] { return check_fabric(*o); });
+  table.check([o] {
+    return o->dpm.empty() ? "dpm is missing: name the socket of dinomo-dpm, as in --dpm "
+                            "/run/dinomo/dpm.sock"
+                          : "";
+  });
+  table.check([o] {
+    return o->ip.empty() && o->ip6.empty()
+               ? "no address: give --ip or --ip6, as in --ip 10.0.0.2/24"
+               : "";
+  });
+  table.check([o] {
+    return o->lease_ms < 3 * o->heartbeat_ms
+               ? "lease_ms has to be at least three times heartbeat_ms, or a late heartbeat stops "
+                 "the service"
+               : "";
+  });
+  table.check([o] {
+    return (o->sessions_max & (o->sessions_max - 1)) != 0 ? "sessions_max has to be a power of two"
+                                                           : "";
+  });
+}
+
+}  // namespace dinomo::app

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "drivers/ingress/ethdev/port.h"
+
+#include <net/if.h>
+#include <rte_cycles.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstring>
+
+#include "drivers/ingress/ethdev/hints.h"
+#include "drivers/ingress/ethdev/queue.h"
+#include "drivers/ingress/ethdev/wait.h"
+
+namespace dinomo::ingress::ethdev {
+
+namespace {
+
+#ifndef AF_XDP
+constexpr int kAfXdp = 44;
+#else
+constexpr int kAfXdp = AF_XDP;
+#endif
+
+constexpr uint32_t kPoolCache = 256;           // buffers that an lcore keeps to itself
+constexpr uint32_t kInFlightPerWorker = 1024;  // received or allocated, and held by the engine
+constexpr uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+constexpr uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+constexpr uint32_t kBindTries = 10;  // af_xdp: EBUSY for up to 0.3 s after another's close
+constexpr uint32_t kBindPauseMs = 100;
+constexpr uint32_t kLinkPauseMs = 10;
+
+std::string reason(int error) {
+  return std::string(rte_strerror(error < 0 ? -error : error)) + " (" + std::to_string(error) + ")";
+}
+
+bool is_number(const std::string& text) noexcept {
+  return !text.empty() && text.size() <= 5 &&
+         std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// Peers of these come and go: having none is no error.
+bool link_is_peer(const std::string& device) noexcept {
+  return device == "net_memif" || device == "net_vhost" || device == "net_virtio_user" ||
+         device == "net_virtio";
+}
+
+}  // namespace
+
+std::string Port::named(const std::string& rest) const {
+  return "port " + capabilities_.port + " (" + capabilities_.device + "): " + rest;
+}
+
+Port::~Port() {
+  stop();
+  if (id_ != RTE_MAX_ETHPORTS) rte_eth_dev_close(id_);
+}
+
+Status Port::open(const Config& config, std::string* why) {
+  config_ = config;
+  if (const Status s = find(why); !ok(s)) return s;
+  choose_queues();
+  rx_descriptors_ = config.rx_descriptors;
+  tx_descriptors_ = config.tx_descriptors;
+  // Kernel ports have none and would only complain; nor do the memory-only ones.
+  const bool may_interrupt = !fast_path_kernel() && !device_is("net_ring") &&
+                             !device_is("net_null") && !device_is("net_pcap");
+  Status s = configure(may_interrupt, why);
+  if (!ok(s) && may_interrupt && s != Status::kInvalid) s = configure(false, why);
+  if (!ok(s)) return s;
+  if (s = make_pool(why); !ok(s)) return s;
+  return set_up_queues(why);
+}
+
+Status Port::find(std::string* why) {
+  uint16_t id = RTE_MAX_ETHPORTS;
+  if (config_.port.empty()) {
+    id = static_cast<uint16_t>(rte_eth_find_next(0));
+  } else if (rte_eth_dev_get_port_by_name(config_.port.c_str(), &id) != 0 &&
+             is_number(config_.port)) {
+    id = static_cast<uint16_t>(std::min(std::stoul(config_.port), 65535ul));
+  }
+  if (id >= RTE_MAX_ETHPORTS || rte_eth_dev_is_valid_port(id) == 0) {
+    *why = missing_port(config_.port);
+    return Status::kNotFound;
+  }
+  id_ = id;
+  char name[RTE_ETH_NAME_MAX_LEN] = "";
+  rte_eth_dev_get_name_by_port(id, name);
+  capabilities_.port = name;
+  if (const int error = rte_eth_dev_info_get(id, &info_); error != 0) {
+    *why = named("cannot be asked what it is: " + reason(error));
+    return Status::kInternal;
+  }
+  capabilities_.device = info_.driver_name;
+  rte_ether_addr mac{};
+  if (const int error = rte_eth_macaddr_get(id, &mac); error != 0) {
+    *why = named("has no MAC address: " + reason(error));
+    return Status::kInternal;
+  }
+  std::memcpy(capabilities_.mac.data(), mac.addr_bytes, sizeof mac.addr_bytes);
+  return Status::kOk;
+}
+
+void Port::choose_queues() noexcept {
+  const uint16_t wanted =
+      config_.queues != 0 ? std::min(config_.queues, config_.workers) : config_.workers;
+  Capabilities& c = capabilities_;
+  c.rx_queues = std::max<uint16_t>(1, std::min(wanted, info_.max_rx_queues));
+  c.tx_queues = std::max<uint16_t>(1, std::min(wanted, info_.max_tx_queues));
+  c.rx_checksum_offload = (info_.rx_offload_capa & kRxChecksums) == kRxChecksums;
+  c.tx_checksum_offload = (info_.tx_offload_capa & kTxChecksums) == kTxChecksums;
+  c.rx_checksum_verified = config_.rx_checksum == RxChecksum::kVerify ||
+                           (config_.rx_checksum == RxChecksum::kAuto && !fast_path_kernel());
+}
+
+bool Port::fast_path_kernel() const noexcept {
+  return device_is("net_af_packet") || device_is("net_af_xdp");
+}
+
+Status Port::configure(bool interrupts, std::string* why) {
+  Capabilities& c = capabilities_;
+  rte_eth_conf conf{};
+  conf.intr_conf.rxq = interrupts ? 1 : 0;
+  if (c.rx_checksum_offload) conf.rxmode.offloads |= kRxChecksums;
+  if (c.tx_checksum_offload) conf.txmode.offloads |= kTxChecksums;
+  // Allowed: every frame comes from the one pool, with a single reference.
+  conf.txmode.offloads |= info_.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+  const uint64_t hashes =
+      info_.flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP);
+  c.steering = config_.workers == 1 ? Steering::kSingle : Steering::kSoftware;
+  if (c.rx_queues > 1 && hashes != 0) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rx_adv_conf.rss_conf.rss_hf = hashes;
+    c.steering = Steering::kRss;
+  }
+  const int error = rte_eth_dev_configure(id_, c.rx_queues, c.tx_queues, &conf);
+  if (error != 0) {
+    *why = named("refuses " + std::to_string(c.rx_queues) + " receive and " +
+                 std::to_string(c.tx_queues) + " transmit queues: " + reason(error) +
+                 "; it allows " + std::to_string(info_.max_rx_queues) + " and " +
+                 std::to_string(info_.max_tx_queues) + ", lower 'queues'");
+    return Status::kUnsupported;
+  }
+  interrupts_ = interrupts;
+  if (config_.mtu != 0) {
+    if (const int bad = rte_eth_dev_set_mtu(id_, config_.mtu); bad != 0) {
+      *why = named("does not take an MTU of " + std::to_string(config_.mtu) + ": " + reason(bad) +
+                   "; it allows " + std::to_string(info_.min_mtu) + " to " +
+                   std::to_string(info_.max_mtu) +
+                   ". Leave 'mtu' out to use the port's own, and set a netdev's by ip link");
+      return Status::kInvalid;
+    }
+  }
+  uint16_t mtu = 0;
+  if (rte_eth_dev_get_mtu(id_, &mtu) != 0 || mtu < kIpv6UdpBytes + 512) mtu = RTE_ETHER_MTU;
+  c.mtu = mtu;
+  return Status::kOk;
+}
+
+Status Port::make_pool(std::string* why) {
+  rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_descriptors_, &tx_descriptors_);
+  Capabilities& c = capabilities_;
+  uint32_t count = config_.buffers;
+  if (count == 0) {
+    const uint32_t handover = config_.workers > 1 ? config_.handover_slots : 0;
+    count = c.rx_queues * uint32_t{rx_descriptors_} + c.tx_queues * uint32_t{tx_descriptors_} +
+            config_.workers * (kInFlightPerWorker + 2 * kPoolCache + kPendingMax + handover);
+    count = std::bit_ceil(count) - 1;  // rte_mempool's best size
+  }
+  const uint32_t frame_bytes = c.mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+  const uint32_t room = std::max<uint32_t>(frame_bytes, RTE_MBUF_DEFAULT_DATAROOM);
+  const auto data_room =
+      static_cast<uint16_t>(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(room, RTE_CACHE_LINE_SIZE));
+  const uint32_t cache = std::min(kPoolCache, count / 8);
+  // A name may be used again only after the pool is gone; a counter spares us the question.
+  static std::atomic<uint32_t> made{0};
+  const std::string name = "dinomo_rx" + std::to_string(made.fetch_add(1));
+  pool_.reset(rte_pktmbuf_pool_create(name.c_str(), count, cache, 0, data_room,
+                                      rte_eth_dev_socket_id(id_)));
+  if (pool_ == nullptr) {
+    const uint64_t mib = uint64_t{count} * (data_room + sizeof(rte_mbuf) + 64) >> 20;
+    *why = named("not enough memory for " + std::to_string(count) + " packet buffers (" +
+                 std::to_string(mib) + " MiB): " + reason(rte_errno) +
+                 "; give EAL more (hugepages, or a larger -m with --no-huge), or lower 'buffers', "
+                 "'rx_descriptors' or 'workers'");
+    return Status::kNoSpace;
+  }
+  c.buffers = count;
+  return Status::kOk;
+}
+
+Status Port::set_up_rx_queue(uint16_t queue, std::string* why) {
+  const int socket_id = rte_eth_dev_socket_id(id_);
+  const std::vector<int> before = sockets_of(kAfXdp);
+  int error = 0;
+  for (uint32_t i = 0; i < kBindTries; ++i) {
+    error = rte_eth_rx_queue_setup(id_, queue, rx_descriptors_, static_cast<unsigned>(socket_id),
+                                   nullptr, pool_.get());
+    if (error == 0 || !device_is("net_af_xdp")) break;
+    rte_delay_us_sleep(kBindPauseMs * 1000);
+  }
+  if (error != 0) {
+    *why = named("receive queue " + std::to_string(queue) + " of " +
+                 std::to_string(rx_descriptors_) + " descriptors: " + reason(error) +
+                 (device_is("net_af_xdp")
+                      ? "; af_xdp needs root, and the netdev to itself: is another program on it?"
+                      : "; try another 'rx_descriptors'"));
+    return Status::kUnsupported;
+  }
+  if (device_is("net_af_xdp")) {  // its socket has no name to ask for; it is the new one
+    for (const int candidate : sockets_of(kAfXdp)) {
+      if (std::ranges::find(before, candidate) == before.end()) sockets_[queue] = candidate;
+    }
+  }
+  return Status::kOk;
+}
+
+Status Port::set_up_queues(std::string* why) {
+  const auto socket_id = static_cast<unsigned>(rte_eth_dev_socket_id(id_));
+  sockets_.assign(capabilities_.rx_queues, -1);
+  for (uint16_t q = 0; q < capabilities_.rx_queues; ++q) {
+    if (const Status s = set_up_rx_queue(q, why); !ok(s)) return s;
+  }
+  for (uint16_t q = 0; q < capabilities_.tx_queues; ++q) {
+    const int error = rte_eth_tx_queue_setup(id_, q, tx_descriptors_, socket_id, nullptr);
+    if (error != 0) {
+      *why =
+          named("transmit queue " + std::to_string(q) + " of " + std::to_string(tx_descriptors_) +
+                " descriptors: " + reason(error) + "; try another 'tx_descriptors'");
+      return Status::kUnsupported;
+    }
+  }
+  return Status::kOk;
+}
+
+Status Port::start(std::string* why) {
+  if (const Status s = check_netdev(why); !ok(s)) return s;
+  int error = rte_eth_dev_start(id_);
+  if (error != 0 && interrupts_) {  // some ports take the setting and fail only here
+    if (const Status s = configure(false, why); !ok(s)) return s;
+    if (const Status s = set_up_queues(why); !ok(s)) return s;
+    error = rte_eth_dev_start(id_);
+  }
+  if (error != 0) {
+    *why = named("does not start: " + reason(error));
+    return Status::kUnreachable;
+  }
+  started_ = true;
+  // Not every port can, and those that cannot hand over every frame anyway.
+  if (config_.promiscuous) rte_eth_promiscuous_enable(id_);
+  rte_eth_allmulticast_enable(id_);  // solicited-node groups of IPv6
+  if (const Status s = wait_for_link(why); !ok(s)) return s;
+  choose_wait_method();
+  rte_eth_stats_reset(id_);
+  return Status::kOk;
+}
+
+void Port::stop() noexcept {
+  if (started_) rte_eth_dev_stop(id_);
+  started_ = false;
+}
+
+Status Port::check_netdev(std::string* why) const {
+  if (info_.if_index == 0 || !fast_path_kernel()) return Status::kOk;
+  ifreq request{};
+  if (if_indextoname(info_.if_index, request.ifr_name) == nullptr) return Status::kOk;
+  const int probe = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return Status::kOk;
+  const int error = ioctl(probe, SIOCGIFFLAGS, &request);
+  close(probe);
+  if (error == 0 && (request.ifr_flags & IFF_UP) == 0) {
+    *why = named(std::string("the interface ") + request.ifr_name +
+                 " is down; bring it up: ip link set " + request.ifr_name + " up");
+    return Status::kUnreachable;
+  }
+  return Status::kOk;
+}
+
+bool Port::link_up() noexcept {
+  rte_eth_link link{};
+  capabilities_.link_up = rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status != 0;
+  return capabilities_.link_up;
+}
+
+Status Port::wait_for_link(std::string* why) {
+  const uint32_t tries =
+      link_is_peer(capabilities_.device) ? 1 : config_.link_timeout_ms / kLinkPauseMs + 1;
+  for (uint32_t i = 0; i < tries; ++i) {
+    if (link_up()) return Status::kOk;
+    if (i + 1 < tries) rte_delay_us_sleep(kLinkPauseMs * 1000);
+  }
+  if (link_is_peer(capabilities_.device)) return Status::kOk;
+  *why = named("no link after " + std::to_string(config_.link_timeout_ms) +
+               " ms; check the cable or bring the other end up, or raise 'link_timeout_ms'");
+  return Status::kTimeout;
+}
+
+void Port::choose_wait_method() noexcept {
+  Capabilities& c = capabilities_;
+  if (device_is("net_af_packet")) {
+    // Opened when EAL made the port, one a queue, in order.
+    const std::vector<int> found = sockets_of(AF_PACKET, static_cast<int>(info_.if_index));
+    if (found.size() >= sockets_.size())
+      std::copy_n(found.begin(), sockets_.size(), sockets_.begin());
+  }
+  const bool all_sockets = std::ranges::none_of(sockets_, [](int s) { return s < 0; });
+  c.wait = all_sockets ? WaitMethod::kSocket : WaitMethod::kNone;
+  if (!interrupts_) return;
+  // The only way to learn whether a port has interrupts is to ask for one.
+  interrupts_ = rte_eth_dev_rx_intr_enable(id_, 0) == 0;
+  if (!interrupts_) return;
+  rte_eth_dev_rx_intr_disable(id_, 0);
+  interrupts_ = rte_eth_dev_rx_intr_ctl_q_get_fd(id_, 0) >= 0;
+  if (interrupts_) c.wait = WaitMethod::kRxInterrupt;
+}
+
+int Port::socket(uint16_t rx_queue) const noexcept {
+  return rx_queue < sockets_.size() ? sockets_[rx_queue] : -1;
+}
+
+}  // namespace dinomo::ingress::ethdev

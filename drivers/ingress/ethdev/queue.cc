@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "drivers/ingress/ethdev/queue.h"
+
+#include <rte_ethdev.h>
+#include <rte_prefetch.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace dinomo::ingress::ethdev {
+
+namespace {
+
+constexpr uint16_t kPrefetchAhead = 4;
+constexpr int kTransmitTries = 4;
+
+std::byte* data_of(rte_mbuf* frame) noexcept { return rte_pktmbuf_mtod(frame, std::byte*); }
+
+rte_mbuf* frame_of(void* handle) noexcept { return static_cast<rte_mbuf*>(handle); }
+
+}  // namespace
+
+EthQueue::~EthQueue() { discard(); }
+
+void EthQueue::setup(const QueueSetup& setup) {
+  setup_ = setup;
+  outboxes_.resize(shared_.workers.size() > 1 ? shared_.workers.size() : 0);
+  touched_.resize(outboxes_.size());
+}
+
+void EthQueue::discard() noexcept {
+  rte_pktmbuf_free_bulk(pending_.data(), pending_count_);
+  rte_pktmbuf_free_bulk(stash_.data(), stash_count_);
+  pending_count_ = 0;
+  stash_count_ = 0;
+  for (rte_ring* ring : {setup_.inbox, setup_.tx_inbox}) {
+    void* frame = nullptr;
+    while (ring != nullptr && rte_ring_sc_dequeue(ring, &frame) == 0) {
+      rte_pktmbuf_free(frame_of(frame));
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------- receive
+
+uint32_t EthQueue::receive(std::span<Datagram> out) noexcept {
+  if (setup_.inbox == nullptr) return poll_port(out);
+  // The inbox may take half, alternating where there is no half, so that neither way starves the
+  // other; then the port, then the inbox whatever room is left.
+  const size_t share = (out.size() + (turn_++ & 1)) / 2;
+  uint32_t n = poll_inbox(out.first(share));
+  n += poll_port(out.subspan(n));
+  n += poll_inbox(out.subspan(n));
+  return n;
+}
+
+uint32_t EthQueue::poll_port(std::span<Datagram> out) noexcept {
+  if (setup_.rx_queue < 0 || out.empty()) return 0;
+  std::array<rte_mbuf*, kBurst> frames;
+  const auto room = static_cast<uint16_t>(std::min<size_t>(kBurst, out.size()));
+  const uint16_t got = rte_eth_rx_burst(shared_.port_id, static_cast<uint16_t>(setup_.rx_queue),
+                                        frames.data(), room);
+  for (uint16_t i = 0; i < std::min(got, kPrefetchAhead); ++i) {
+    rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
+  }
+  uint32_t n = 0;
+  for (uint16_t i = 0; i < got; ++i) {
+    if (i + kPrefetchAhead < got) {
+      rte_prefetch0(rte_pktmbuf_mtod(frames[i + kPrefetchAhead], void*));
+    }
+    if (accept(frames[i], &out[n])) ++n;
+  }
+  if (touched_count_ != 0) flush_outboxes();
+  return n;
+}
+
+bool EthQueue::accept(rte_mbuf* frame, Datagram* out) noexcept {
+  if (frame->nb_segs != 1 && rte_pktmbuf_linearize(frame) != 0) [[unlikely]] {
+    dispose(frame, Verdict::kMalformed);
+    return false;
+  }
+  Vouched vouched{.ip_header = shared_.trust_rx_checksum, .udp = shared_.trust_rx_checksum};
+  if (shared_.rx_flags_valid && !shared_.trust_rx_checksum) {
+    const uint64_t ip = frame->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+    const uint64_t l4 = frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+    // "None" says that the field is not filled in but the data is whole: a peer on this machine.
+    vouched.ip_header = ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD || ip == RTE_MBUF_F_RX_IP_CKSUM_NONE;
+    vouched.udp = l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+  }
+  const Verdict verdict = sort_frame({data_of(frame), frame->data_len}, shared_.us, vouched, out);
+  if (verdict != Verdict::kDatagram) [[unlikely]] {
+    dispose(frame, verdict);
+    return false;
+  }
+  const auto worker = static_cast<uint16_t>(out->peer.local_port - shared_.us.base_port);
+  if (worker != setup_.worker) [[unlikely]] {
+    hand_over(frame, worker);
+    return false;
+  }
+  out->peer.port_id = shared_.port_id;
+  out->handle = frame;
+  ++counters_.datagrams_in;
+  counters_.bytes_in += out->payload.size();
+  return true;
+}
+
+void EthQueue::dispose(rte_mbuf* frame, Verdict verdict) noexcept {
+  switch (verdict) {
+    case Verdict::kArp:
+      ++counters_.answered_arp;
+      break;
+    case Verdict::kPing:
+      ++counters_.answered_ping;
+      break;
+    case Verdict::kNeighbour:
+      ++counters_.answered_neighbour;
+      break;
+    case Verdict::kNotOurs:
+      ++counters_.dropped_not_ours;
+      break;
+    case Verdict::kChecksum:
+      ++counters_.dropped_checksum;
+      break;
+    case Verdict::kFragment:
+      ++counters_.dropped_fragment;
+      break;
+    default:
+      ++counters_.dropped_malformed;
+      break;
+  }
+  const size_t bytes = answer({data_of(frame), frame->data_len}, shared_.us, verdict);
+  if (bytes == 0) {
+    rte_pktmbuf_free(frame);
+    return;
+  }
+  frame->data_len = static_cast<uint16_t>(bytes);
+  frame->pkt_len = static_cast<uint32_t>(bytes);
+  frame->ol_flags = 0;
+  push(frame);
+}
+
+// ---------------------------------------------------------------------------- hand-over
+
+void EthQueue::hand_over(rte_mbuf* frame, uint16_t worker) noexcept {
+  Outbox& outbox = outboxes_[worker];
+  if (outbox.count == 0) touched_[touched_count_++] = worker;
+  outbox.frames[outbox.count++] = frame;
+}
+
+void EthQueue::flush_outboxes() noexcept {
+  for (uint16_t t = 0; t < touched_count_; ++t) {
+    Outbox& outbox = outboxes_[touched_[t]];
+    EthQueue& target = *shared_.workers[touched_[t]];
+    const unsigned taken = rte_ring_mp_enqueue_burst(
+        target.setup_.inbox, reinterpret_cast<void**>(outbox.frames.data()), outbox.count, nullptr);
+    counters_.handed_over_out += taken;
+    if (taken != outbox.count) {
+      counters_.dropped_full += outbox.count - taken;
+      rte_pktmbuf_free_bulk(outbox.frames.data() + taken, outbox.count - taken);
+    }
+    outbox.count = 0;
+    target.bell_.ring();
+  }
+  touched_count_ = 0;
+}
+
+uint32_t EthQueue::poll_inbox(std::span<Datagram> out) noexcept {
+  if (out.empty()) return 0;
+  std::array<rte_mbuf*, kBurst> frames;
+  const auto room = static_cast<unsigned>(std::min<size_t>(kBurst, out.size()));
+  const unsigned got = rte_ring_sc_dequeue_burst(
+      setup_.inbox, reinterpret_cast<void**>(frames.data()), room, nullptr);
+  uint32_t n = 0;
+  for (unsigned i = 0; i < got; ++i) {
+    Datagram* const to = &out[n];
+    const Vouched all{.ip_header = true, .udp = true};
+    // Sorted once already, by the lcore that received it, so the verdict cannot differ.
+    if (sort_frame({data_of(frames[i]), frames[i]->data_len}, shared_.us, all, to) !=
+        Verdict::kDatagram) [[unlikely]] {
+      dispose(frames[i], Verdict::kMalformed);
+      continue;
+    }
+    to->peer.port_id = shared_.port_id;
+    to->handle = frames[i];
+    ++counters_.datagrams_in;
+    counters_.bytes_in += to->payload.size();
+    ++n;
+  }
+  counters_.handed_over_in += n;
+  return n;
+}
+
+void EthQueue::release(std::span<Datagram> datagrams) noexcept {
+  std::array<rte_mbuf*, kBurst> frames;
+  while (!datagrams.empty()) {
+    const size_t n = std::min<size_t>(kBurst, datagrams.size());
+    unsigned count = 0;
+    for (Datagram& d : datagrams.first(n)) {
+      if (d.handle != nullptr) frames[count++] = frame_of(d.handle);
+      d.handle = nullptr;
+      d.payload = {};
+    }
+    rte_pktmbuf_free_bulk(frames.data(), count);
+    datagrams = datagrams.subspan(n);
+  }
+}
+
+// ---------------------------------------------------------------------------- transmit
+
+TransmitBuffer EthQueue::allocate(const Peer& peer) noexcept {
+  if (stash_count_ == 0) {
+    if (rte_pktmbuf_alloc_bulk(shared_.pool, stash_.data(), kBurst) == 0) {
+      stash_count_ = kBurst;
+    } else if (rte_mbuf* const last = rte_pktmbuf_alloc(shared_.pool); last != nullptr) {
+      stash_[0] = last;  // fewer than a burst are left
+      stash_count_ = 1;
+    } else {
+      ++counters_.no_buffer;
+      return {};
+    }
+  }
+  rte_mbuf* const frame = stash_[--stash_count_];
+  const size_t headers = header_bytes(peer) - sizeof(EthernetHeader);
+  const size_t room = std::min<size_t>(rte_pktmbuf_tailroom(frame), shared_.mtu - headers);
+  return {.payload = {data_of(frame), room}, .peer = peer, .handle = frame};
+}
+
+void EthQueue::send(const TransmitBuffer& buffer, size_t bytes) noexcept {
+  rte_mbuf* const frame = frame_of(buffer.handle);
+  if (bytes > buffer.payload.size()) [[unlikely]] {  // it would have overrun the buffer
+    ++counters_.dropped_malformed;
+    rte_pktmbuf_free(frame);
+    return;
+  }
+  const size_t headers = header_bytes(buffer.peer);
+  frame->data_off = static_cast<uint16_t>(frame->data_off - headers);
+  frame->data_len = static_cast<uint16_t>(headers + bytes);
+  frame->pkt_len = frame->data_len;
+  write_headers(data_of(frame), buffer.peer, shared_.us.mac, bytes, shared_.tx_work);
+  if (shared_.tx_offload) {
+    const bool ipv4 = headers == sizeof(EthernetHeader) + kIpv4UdpBytes;
+    frame->l2_len = sizeof(EthernetHeader);
+    frame->l3_len = ipv4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+    frame->ol_flags = RTE_MBUF_F_TX_UDP_CKSUM |
+                      (ipv4 ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM : RTE_MBUF_F_TX_IPV6);
+  }
+  if (!push(frame)) return;
+  ++counters_.datagrams_out;
+  counters_.bytes_out += bytes;
+}
+
+void EthQueue::drop(const TransmitBuffer& buffer) noexcept {
+  rte_mbuf* const frame = frame_of(buffer.handle);
+  if (stash_count_ < stash_.size()) {
+    stash_[stash_count_++] = frame;
+  } else {
+    rte_pktmbuf_free(frame);
+  }
+}
+
+bool EthQueue::push(rte_mbuf* frame) noexcept {
+  if (pending_count_ == kPendingMax) [[unlikely]] {
+    flush();
+    if (pending_count_ == kPendingMax) {
+      ++counters_.dropped_full;
+      rte_pktmbuf_free(frame);
+      return false;
+    }
+  }
+  pending_[pending_count_++] = frame;
+  return true;
+}
+
+uint16_t EthQueue::transmit(rte_mbuf** frames, uint16_t count) noexcept {
+  if (setup_.tx_queue >= 0) {
+    return rte_eth_tx_burst(shared_.port_id, static_cast<uint16_t>(setup_.tx_queue), frames, count);
+  }
+  const unsigned taken = rte_ring_mp_enqueue_burst(
+      setup_.tx_owner->setup_.tx_inbox, reinterpret_cast<void**>(frames), count, nullptr);
+  if (taken != 0) setup_.tx_owner->bell_.ring();
+  return static_cast<uint16_t>(taken);
+}
+
+void EthQueue::collect_tx_inbox() noexcept {
+  const unsigned room = kPendingMax - pending_count_;
+  pending_count_ += static_cast<uint16_t>(rte_ring_sc_dequeue_burst(
+      setup_.tx_inbox, reinterpret_cast<void**>(pending_.data() + pending_count_), room, nullptr));
+}
+
+void EthQueue::flush() noexcept {
+  if (setup_.tx_inbox != nullptr) collect_tx_inbox();
+  uint16_t sent = 0;
+  for (int i = 0; i < kTransmitTries && sent < pending_count_; ++i) {
+    sent += transmit(pending_.data() + sent, static_cast<uint16_t>(pending_count_ - sent));
+  }
+  // What the device does not take now waits for the next turn; push() drops when too much waits.
+  pending_count_ -= sent;
+  if (pending_count_ != 0 && sent != 0) {
+    std::memmove(pending_.data(), pending_.data() + sent, pending_count_ * sizeof(rte_mbuf*));
+  }
+}
+
+}  // namespace dinomo::ingress::ethdev

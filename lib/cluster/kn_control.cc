@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Phases, heartbeat, lease.
+#include "cluster/kn_control.h"
+
+#include <rte_rcu_qsbr.h>
+
+#include "pool/superblock.h"
+
+namespace dinomo::cluster {
+
+const char* phase_name(KnPhase phase) noexcept {
+  switch (phase) {
+    case KnPhase::kDisconnected: return "disconnected";
+    case KnPhase::kRegistering: return "registering";
+    case KnPhase::kServing: return "serving";
+    case KnPhase::kDetaching: return "detaching";
+  }
+  return "unknown";
+}
+
+KnControl::~KnControl() = default;
+
+MutableBytes KnControl::scratch(size_t offset, size_t bytes) noexcept {
+  return MutableBytes(scratch_).subspan(offset, bytes);
+}
+
+uint32_t KnControl::poll() noexcept {
+  now_ns_ = clock_->now_ns();
+  uint32_t work = 0;
+  if (queue_) {
+    queue_->flush();
+    work += queue_->poll(64);
+  }
+  work += delays_.resume(now_ns_, losing_);
+  switch (phase_) {
+    case KnPhase::kDisconnected:
+      if (stopping_) {
+        stopped_ = true;
+      } else if (ok(fatal_) && now_ns_ >= retry_ns_) {
+        try_connect();
+        ++work;
+      }
+      break;
+    case KnPhase::kRegistering: break;
+    case KnPhase::kServing: watch(); break;
+    case KnPhase::kDetaching: detach_step(); break;
+  }
+  if (!retired_rings_.empty()) free_retired_rings();
+  return work;
+}
+
+void KnControl::try_connect() noexcept {
+  std::string why;
+  auto connected = connect_(&why);
+  if (connected) {
+    fabric_ = std::move(*connected);
+    auto queue = fabric_->open_queue({.depth = 128});
+    if (queue && ok(fabric_->register_memory(scratch_))) {
+      queue_ = std::move(*queue);
+      kn_slot_ = fabric_->remote().kn_slot;
+      losing_ = false;
+      phase_ = KnPhase::kRegistering;
+      const kn::Task task = run_registration();
+      if (!task.started) lose("no frame for the registration");
+      return;
+    }
+    why = "the fabric driver has no queue for the control lcore";
+  }
+  fabric_.reset();
+  retry_ns_ = now_ns_ + uint64_t{config_.reconnect_us} * 1000;
+  if (why == last_warning_) return;  // said once
+  last_warning_ = why;
+  events_.warn(why + " (trying again every " + std::to_string(config_.reconnect_us / 1000) + " ms)");
+}
+
+/// The DPM is gone, or it refuses us: workers stop, then everything starts over.
+void KnControl::lose(const std::string& why) noexcept {
+  shared_->lease_deadline_ns.store(0, std::memory_order_relaxed);
+  for (kn::Worker* w : workers_) w->attach_for_control(nullptr);
+  losing_ = true;
+  phase_ = KnPhase::kDetaching;
+  if (why != last_warning_ && !why.empty()) events_.warn(why);
+  last_warning_ = why;
+}
+
+void KnControl::detach_step() noexcept {
+  for (const kn::Worker* w : workers_) {
+    if (w->attached_for_control() != nullptr) return;
+  }
+  if (tasks_ != 0 || (queue_ && queue_->in_flight() != 0)) return;
+  queue_.reset();
+  fabric_.reset();
+  phase_ = KnPhase::kDisconnected;
+  retry_ns_ = now_ns_ + uint64_t{config_.reconnect_us} * 1000;
+}
+
+void KnControl::watch() noexcept {
+  if (!fabric_->alive()) {
+    lose("dinomo-dpm is gone: serving nothing until it is back");
+    return;
+  }
+  for (const kn::Worker* w : workers_) {
+    const Status log = w->log_status_for_control();
+    if (ok(log)) continue;
+    lose(std::string("a worker's log cannot be written (") + status_name(log) +
+         "): registering again");
+    return;
+  }
+  if (stopping_ && tasks_ == 0) {
+    const kn::Task task = run_deregistration();
+    if (!task.started) lose("");
+    return;
+  }
+  if (heartbeat_running_ || now_ns_ < heartbeat_ns_) return;
+  heartbeat_running_ = true;
+  heartbeat_ns_ = now_ns_ + uint64_t{config_.heartbeat_us} * 1000;
+  const kn::Task task = run_heartbeat();
+  if (!task.started) heartbeat_running_ = false;
+}
+
+kn::Task KnControl::run_heartbeat() noexcept {
+  ++tasks_;
+  const uint64_t posted_ns = now_ns_;
+  const MutableBytes line = scratch(0, 16);
+  store(line.data(), ++heartbeats_);
+  store(line.data() + 8, uint64_t{incarnation_});
+  const uint64_t at =
+      pool::kn_slot_offset(superblock_, kn_slot_) + offsetof(pool::KnSlot, heartbeat);
+  const Status status = co_await kn::write(*queue_, at, line, {}, fabric::Purpose::kControl);
+  --tasks_;
+  heartbeat_running_ = false;
+  if (ok(status) && phase_ == KnPhase::kServing) {
+    shared_->lease_deadline_ns.store(posted_ns + uint64_t{config_.lease_us} * 1000,
+                                     std::memory_order_relaxed);
+  } else if (phase_ == KnPhase::kServing) {
+    lose(std::string("heartbeat failed: ") + status_name(status));
+  }
+}
+
+void KnControl::publish_ring(std::unique_ptr<const ring::Ring> ring) noexcept {
+  shared_->ring.store(ring.get(), std::memory_order_release);
+  if (ring_) retired_rings_.push_back({std::move(ring_), rte_rcu_qsbr_start(shared_->rcu)});
+  ring_ = std::move(ring);
+}
+
+void KnControl::free_retired_rings() noexcept {
+  std::erase_if(retired_rings_, [this](const RetiredRing& r) {
+    return rte_rcu_qsbr_check(shared_->rcu, r.token, false) == 1;
+  });
+}
+
+}  // namespace dinomo::cluster

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The control lcore's part of one KN: connects to the DPM, registers, reads or makes the ring, hands
+// the workers their logs, keeps heartbeat and lease, and starts over when the DPM is lost.
+//
+//   kDisconnected -> kRegistering -> kServing -> kDetaching -> kDisconnected ...
+//
+// Lease: a worker serves only before Shared::lease_deadline_ns, which every completed heartbeat moves
+// to the time at which it was *posted* plus lease_us. So a KN that cannot reach its DPM stops by
+// itself.
+// Thread rule: poll() on the control lcore. Nothing here blocks but the connect function.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "fabric/fabric.h"
+#include "kn/delay.h"
+#include "kn/task.h"
+#include "kn/worker.h"
+#include "pool/mailbox.h"
+
+struct rte_rcu_qsbr;
+
+namespace dinomo::cluster {
+
+struct KnControlConfig {
+  std::array<uint8_t, 16> address{};  // for clients: IPv6, or IPv4 mapped
+  uint16_t udp_port_base = wire::kDefaultPort;
+  uint16_t workers = 1;
+  std::string name;
+  uint32_t lease_us = 1'000'000;
+  uint32_t heartbeat_us = 100'000;
+  uint32_t reconnect_us = 100'000;
+  uint32_t register_patience_us = 60'000'000;  // the DPM merges this KN's old logs first
+};
+
+enum class KnPhase : uint8_t { kDisconnected, kRegistering, kServing, kDetaching };
+const char* phase_name(KnPhase phase) noexcept;
+
+/// Told by the control lcore, for logs: what happened and, on trouble, what to do.
+struct KnEvents {
+  std::function<void(const std::string&)> info;
+  std::function<void(const std::string&)> warn;
+};
+
+class KnControl {
+ public:
+  using Connect = std::function<Result<std::unique_ptr<fabric::Fabric>>(std::string* why)>;
+
+  KnControl(const KnControlConfig& config, Connect connect, Clock* clock, kn::Shared* shared,
+            std::vector<kn::Worker*> workers, KnEvents events);
+  ~KnControl();
+
+  /// One bounded turn; returns work done.
+  uint32_t poll() noexcept;
+
+  KnPhase phase() const noexcept { return phase_; }
+  uint16_t kn_slot() const noexcept { return kn_slot_; }
+  /// Why the last registration failed if trying again cannot help (wrong pool version, ...).
+  Status fatal() const noexcept { return fatal_; }
+
+  /// Orderly leave: workers stop, the DPM merges this KN's logs. Poll until stopped().
+  void stop() noexcept { stopping_ = true; }
+  bool stopped() const noexcept { return stopped_; }
+
+  kn::FramePool& frames() noexcept { return frames_; }
+
+ private:
+  struct RetiredRing {
+    std::unique_ptr<const ring::Ring> ring;
+    uint64_t token;
+  };
+
+  void try_connect() noexcept;
+  void lose(const std::string& why) noexcept;
+  void detach_step() noexcept;
+  void watch() noexcept;
+  kn::Task run_registration() noexcept;
+  kn::Task run_heartbeat() noexcept;
+  kn::Task run_deregistration() noexcept;
+  std::string check_pool() noexcept;
+  void fill_slot_line() noexcept;
+  bool choose_ring(std::unique_ptr<ring::Ring>* chosen, bool* must_write, std::string* why) noexcept;
+  void publish_ring(std::unique_ptr<const ring::Ring> ring) noexcept;
+  void free_retired_rings() noexcept;
+  void make_attachments() noexcept;
+  MutableBytes scratch(size_t offset, size_t bytes) noexcept;
+
+  KnControlConfig config_;
+  Connect connect_;
+  Clock* clock_;
+  kn::Shared* shared_;
+  std::vector<kn::Worker*> workers_;
+  KnEvents events_;
+
+  KnPhase phase_ = KnPhase::kDisconnected;
+  Status fatal_ = Status::kOk;
+  bool stopping_ = false;
+  bool stopped_ = false;
+  uint64_t now_ns_ = 0;
+  uint64_t retry_ns_ = 0;
+  std::string last_warning_;
+
+  std::unique_ptr<fabric::Fabric> fabric_;
+  std::unique_ptr<fabric::Queue> queue_;
+  kn::FramePool frames_;
+  kn::DelayList delays_;
+  uint32_t tasks_ = 0;
+  bool losing_ = false;
+
+  std::vector<std::byte> scratch_;  // registered
+  pool::Superblock superblock_{};
+  uint16_t kn_slot_ = 0;
+  uint32_t incarnation_ = 0;
+  uint64_t mailbox_sequence_ = 0;
+  pool::TableRef table_;
+  std::vector<kn::Attachment> attachments_;
+
+  bool heartbeat_running_ = false;
+  uint64_t heartbeats_ = 0;
+  uint64_t heartbeat_ns_ = 0;
+
+  std::unique_ptr<const ring::Ring> ring_;
+  std::vector<RetiredRing> retired_rings_;
+};
+
+}  // namespace dinomo::cluster

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ingress/ingress.h"
+
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
+
+#include "ingress/driver.h"
+
+namespace dinomo::ingress {
+
+namespace {
+
+constexpr size_t kDriversMax = 8;
+
+struct Registry {
+  std::array<const Driver*, kDriversMax> drivers{};
+  size_t count = 0;
+};
+
+Registry& registry() noexcept {
+  static Registry instance;
+  return instance;
+}
+
+[[noreturn]] void refuse(const char* name, const char* what) noexcept {
+  std::fprintf(stderr, "ingress driver %s: %s\n", name != nullptr ? name : "(no name)", what);
+  std::abort();
+}
+
+Status invalid(std::string* why, std::string sentence) {
+  *why = std::move(sentence);
+  return Status::kInvalid;
+}
+
+}  // namespace
+
+const char* steering_name(Steering s) noexcept {
+  switch (s) {
+    case Steering::kSingle:
+      return "single";
+    case Steering::kHardware:
+      return "hardware";
+    case Steering::kRss:
+      return "rss";
+    case Steering::kSoftware:
+      return "software";
+  }
+  return "unknown";
+}
+
+const char* wait_method_name(WaitMethod m) noexcept {
+  switch (m) {
+    case WaitMethod::kNone:
+      return "none";
+    case WaitMethod::kRxInterrupt:
+      return "rx-interrupt";
+    case WaitMethod::kSocket:
+      return "socket";
+  }
+  return "unknown";
+}
+
+Status check_config(const Config& c, std::string* why) {
+  if (c.workers == 0 || c.workers > kWorkersMax) {
+    return invalid(why, "the number of workers is " + std::to_string(c.workers) + "; give 1 to " +
+                            std::to_string(kWorkersMax));
+  }
+  if (c.base_port == 0 || c.base_port + c.workers - 1 > 65535) {
+    return invalid(why, "UDP port " + std::to_string(c.base_port) + " + " +
+                            std::to_string(c.workers) +
+                            " workers leaves 1..65535; choose another base port");
+  }
+  if (c.addresses.empty()) {
+    return invalid(why, "no local address; give at least one, such as 10.0.0.2/24 or fd00::2/64");
+  }
+  if (!std::has_single_bit(c.handover_slots) || c.handover_slots < 64) {
+    return invalid(why, "handover_slots is " + std::to_string(c.handover_slots) +
+                            "; give a power of two from 64 to 32768");
+  }
+  if (c.mtu != 0 && (c.mtu < 576 || c.mtu > 9600)) {
+    return invalid(why, "the MTU is " + std::to_string(c.mtu) + "; give 576 to 9600 bytes");
+  }
+  Endpoint scratch;
+  for (const LocalAddress& a : c.addresses) {
+    if (!scratch.add(a)) {
+      return invalid(why, "too many or unusable local addresses; at most " +
+                              std::to_string(Endpoint::kAddressesMax) +
+                              " unicast addresses of each family");
+    }
+  }
+  return Status::kOk;
+}
+
+bool register_driver(const Driver* driver) noexcept {
+  Registry& r = registry();
+  if (driver->name == nullptr || driver->open == nullptr) {
+    refuse(driver->name, "a mandatory operation is missing");
+  }
+  if (find_driver(driver->name) != nullptr) refuse(driver->name, "registered twice");
+  if (r.count == kDriversMax) refuse(driver->name, "too many drivers");
+  r.drivers[r.count++] = driver;
+  return true;
+}
+
+const Driver* find_driver(const std::string& name) noexcept {
+  for (const Driver* d : drivers()) {
+    if (name == d->name) return d;
+  }
+  return nullptr;
+}
+
+std::span<const Driver* const> drivers() noexcept {
+  const Registry& r = registry();
+  return {r.drivers.data(), r.count};
+}
+
+}  // namespace dinomo::ingress

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a worker's coroutines wait for besides the fabric. Internal to lib/kn.
+#pragma once
+
+#include "kn/worker.h"
+
+namespace dinomo::kn {
+
+/// Until everything up to `lsn` is durable. False if the log failed or the worker detaches.
+class [[nodiscard]] Worker::DurableAwaiter {
+ public:
+  DurableAwaiter(Worker& worker, uint64_t lsn) noexcept : worker_(worker) { waiter_.lsn = lsn; }
+  DurableAwaiter(const DurableAwaiter&) = delete;
+  DurableAwaiter& operator=(const DurableAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return worker_.log_->durable_lsn() >= waiter_.lsn; }
+  void await_suspend(std::coroutine_handle<> handle) noexcept {
+    waiter_.handle = handle;
+    *worker_.lsn_waiters_end_ = &waiter_;
+    worker_.lsn_waiters_end_ = &waiter_.next;
+  }
+  bool await_resume() const noexcept {
+    return worker_.log_->durable_lsn() >= waiter_.lsn && !worker_.detaching_;
+  }
+
+ private:
+  Worker& worker_;
+  LsnWaiter waiter_;
+};
+
+/// Whether a key has a live item: from the cache, or by a fetch of its own.
+class [[nodiscard]] Worker::LookupAwaiter {
+ public:
+  LookupAwaiter(Worker& worker, uint64_t hash, Bytes key) noexcept
+      : worker_(worker), hash_(hash), key_(key) {}
+  LookupAwaiter(const LookupAwaiter&) = delete;
+  LookupAwaiter& operator=(const LookupAwaiter&) = delete;
+
+  bool await_ready() noexcept {
+    const cache::Found found = worker_.dac_->find(hash_, key_);
+    shortcut_ = found.address;
+    if (found.kind != cache::Found::Kind::kValue) return false;
+    const uint64_t expiry_ms = found.meta.expiry_ms;
+    outcome_ = expiry_ms != 0 && expiry_ms <= worker_.unix_ms_ ? Outcome::kAbsent : Outcome::kFound;
+    return true;
+  }
+  bool await_suspend(std::coroutine_handle<> handle) noexcept {
+    fetch_ = worker_.new_fetch(hash_, key_);
+    if (fetch_ == nullptr) return false;
+    Fetch* fetch = fetch_;
+    fetch->parent = handle;
+    const Task task = worker_.run_fetch(fetch, shortcut_);
+    if (task.started) return true;  // `this` may be gone by now
+    fetch->parent = {};
+    worker_.free_fetch(fetch);
+    return false;
+  }
+  /// Called while finish_fetch() still holds the fetch.
+  Outcome await_resume() const noexcept { return fetch_ != nullptr ? fetch_->outcome : outcome_; }
+
+ private:
+  Worker& worker_;
+  uint64_t hash_;
+  Bytes key_;
+  pool::GlobalAddress shortcut_;
+  Fetch* fetch_ = nullptr;
+  Outcome outcome_ = Outcome::kFailed;
+};
+
+}  // namespace dinomo::kn

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Packs the replies of one turn: all that go to one client leave in as few datagrams as they fit,
+// whether they answer one request datagram or several, at once or late.
+// Thread rule: the owning worker.
+#pragma once
+
+#include <array>
+
+#include "ingress/ingress.h"
+#include "wire/codec.h"
+
+namespace dinomo::kn {
+
+/// Whom a reply goes to.
+struct ReplyTo {
+  ingress::Peer peer;
+  uint64_t session = 0;
+  uint64_t sequence = 0;
+  uint32_t stamp = 0;
+  uint8_t opcode = 0;
+  uint8_t flags = 0;  // of the request
+};
+
+class Replies {
+ public:
+  explicit Replies(ingress::Queue* queue) noexcept : queue_(queue) {}
+
+  void set_ring_version(uint32_t version) noexcept { ring_version_ = version; }
+
+  void add(const ReplyTo& to, wire::Status status, Bytes extras = {}, Bytes value = {}) noexcept {
+    add(to.peer, to.session, to.stamp, header_of(to, status), extras, value);
+  }
+  /// A reply that fits no datagram becomes kTooLarge. Without a transmit buffer it is dropped (and
+  /// counted by the ingress): the client asks again.
+  void add(const ingress::Peer& peer, uint64_t session, uint32_t stamp, wire::MessageHeader header,
+           Bytes extras, Bytes value) noexcept;
+
+  /// Sends what is open.
+  void flush() noexcept;
+
+ private:
+  static constexpr size_t kOpenMax = 32;  // clients with an open datagram
+
+  struct Open {
+    uint64_t session = 0;
+    ingress::TransmitBuffer buffer;
+    wire::Writer writer;
+  };
+
+  static wire::MessageHeader header_of(const ReplyTo& to, wire::Status status) noexcept;
+  bool open(Open* slot, const ingress::Peer& peer, uint64_t session, uint32_t stamp) noexcept;
+  void close(Open* slot) noexcept;
+
+  ingress::Queue* queue_;
+  uint32_t ring_version_ = 0;
+  std::array<Open, kOpenMax> open_{};
+  uint32_t open_mask_ = 0;  // slots in use
+};
+
+}  // namespace dinomo::kn

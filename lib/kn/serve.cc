@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Requests: from datagrams to answers, or to the coroutines that will answer.
+#include <algorithm>
+
+#include "kn/awaiters.h"
+#include "kn/worker.h"
+
+namespace dinomo::kn {
+
+namespace {
+
+constexpr uint32_t kBusyRetryUs = 500;
+constexpr uint32_t kNotServingRetryUs = 20'000;
+
+bool needs_session(wire::Opcode op) noexcept {
+  return op != wire::Opcode::kHello && op != wire::Opcode::kPing;
+}
+
+bool has_key(wire::Opcode op) noexcept { return static_cast<uint8_t>(op) >= 16; }
+
+}  // namespace
+
+ReplyTo Worker::reply_to(const Request& r) noexcept {
+  return {r.datagram->peer, r.session,          r.message.header.sequence,
+          r.stamp,          r.message.header.opcode, r.message.header.flags};
+}
+
+void Worker::refuse(const Request& request, wire::Status status, uint32_t retry_us) noexcept {
+  if (retry_us == 0) {
+    replies_.add(reply_to(request), status);
+    return;
+  }
+  wire::HintExtras hint{};
+  hint.retry_us = retry_us;
+  hint.kn_slot = pool::kNoOwner;
+  replies_.add(reply_to(request), status, object_bytes(hint));
+}
+
+uint32_t Worker::receive() noexcept {
+  const uint32_t n = ingress_->receive(burst_);
+  if (n == 0) return 0;
+  unix_ms_ = clock_->unix_ms();
+  for (uint32_t i = 0; i < n; ++i) {
+    burst_retained_[i] = nullptr;
+    parse_datagram(burst_[i], i);
+  }
+  serve_chunk();
+  // Datagrams whose requests wait are kept; the rest goes back.
+  uint32_t done = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    if (burst_retained_[i] == nullptr) burst_[done++] = burst_[i];
+  }
+  ingress_->release(std::span(burst_).first(done));
+  return n;
+}
+
+void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept {
+  wire::Reader reader(datagram.payload, wire::Kind::kRequest);
+  const wire::DatagramHeader& h = reader.header();
+  bool known = false;
+  bool checked = false;
+  wire::Message message;
+  while (reader.next(&message)) {
+    const wire::Opcode op = message.opcode();
+    stats_.requests.add();
+    if (needs_session(op) && !checked) {
+      known = cookies_.valid(datagram.peer, h.session, h.cookie);
+      checked = true;
+    }
+    Request& r = chunk_[chunk_size_++];
+    r.message = message;
+    r.datagram = &datagram;
+    r.burst_index = index;
+    r.retained = nullptr;
+    r.session = h.session;
+    r.stamp = h.stamp;
+    if (needs_session(op) && !known) {
+      stats_.refused_session.add();
+      refuse(r, wire::Status::kNoSession);
+      --chunk_size_;
+      continue;
+    }
+    if (has_key(op) && attachment_ != nullptr) {
+      r.routing = routing_hash(message.key);
+      r.hash = key_hash(message.key, attachment_->superblock.hash_seed);
+      dac_->prefetch(r.hash);
+    }
+    if (chunk_size_ == kChunk) serve_chunk();
+  }
+  if (reader.error() == wire::ReadError::kNone) return;
+  stats_.malformed[static_cast<size_t>(reader.error())].add();
+  if (reader.error() != wire::ReadError::kVersion ||
+      datagram.payload.size() < sizeof(wire::DatagramHeader) + sizeof(wire::MessageHeader)) {
+    return;
+  }
+  wire::MessageHeader answer{};
+  answer.status = static_cast<uint8_t>(wire::Status::kBadVersion);
+  replies_.add(datagram.peer, h.session, h.stamp, answer, {}, {});
+}
+
+void Worker::serve_chunk() noexcept {
+  for (uint32_t i = 0; i < chunk_size_; ++i) serve(chunk_[i]);
+  chunk_size_ = 0;
+}
+
+/// Refuses what this worker must not or cannot serve now.
+bool Worker::admit(const Request& r) noexcept {
+  if (r.message.key.empty()) {
+    stats_.refused_bad.add();
+    refuse(r, wire::Status::kBadRequest);
+    return false;
+  }
+  if (!serving() || !lease_valid_ || ring_ == nullptr) {
+    stats_.refused_lease.add();
+    refuse(r, wire::Status::kBusy, kNotServingRetryUs);
+    return false;
+  }
+  const uint16_t owner = ring_->owner_of(r.routing);
+  const uint32_t worker = worker_of(r.routing, config_.workers);
+  if (owner == attachment_->kn_slot && worker == config_.worker) return true;
+  stats_.refused_owner.add();
+  wire::HintExtras hint{};
+  hint.kn_slot = owner;
+  hint.worker = static_cast<uint16_t>(worker);
+  replies_.add(reply_to(r), wire::Status::kWrongOwner, object_bytes(hint));
+  return false;
+}
+
+void Worker::serve(Request& r) noexcept {
+  switch (r.message.opcode()) {
+    case wire::Opcode::kGet:
+      if (admit(r)) serve_get(r);
+      return;
+    case wire::Opcode::kPut:
+      if (admit(r)) serve_put(r);
+      return;
+    case wire::Opcode::kDelete:
+      if (admit(r)) serve_delete(r);
+      return;
+    case wire::Opcode::kPing:
+      stats_.others.add();
+      replies_.add(reply_to(r), wire::Status::kOk);
+      return;
+    case wire::Opcode::kHello: serve_hello(r); return;
+    case wire::Opcode::kRing: serve_ring(r); return;
+    case wire::Opcode::kStats: serve_stats(r); return;
+    default:
+      stats_.refused_bad.add();
+      refuse(r, wire::Status::kUnsupported);
+      return;
+  }
+}
+
+void Worker::serve_get(Request& r) noexcept {
+  const cache::Found found = dac_->find(r.hash, r.message.key);
+  if (found.kind == cache::Found::Kind::kValue) {
+    stats_.gets.add();
+    if (found.meta.expiry_ms != 0 && found.meta.expiry_ms <= unix_ms_) {
+      stats_.expired.add();
+      dac_->remove(r.hash, r.message.key);
+      replies_.add(reply_to(r), wire::Status::kNotFound);
+      return;
+    }
+    stats_.value_hits.add();
+    reply_value(reply_to(r), found.value, found.meta);
+    return;
+  }
+  const bool shortcut = found.kind == cache::Found::Kind::kShortcut;
+  if (!fetch_for(r, shortcut ? found.address : pool::GlobalAddress())) {
+    defer(r);
+    return;
+  }
+  stats_.gets.add();
+}
+
+void Worker::reply_value(const ReplyTo& to, Bytes value, const cache::ItemMeta& meta) noexcept {
+  if ((to.flags & wire::kWantItem) == 0) {
+    replies_.add(to, wire::Status::kOk, {}, value);
+    return;
+  }
+  const wire::ItemExtras item{meta.version, meta.expiry_ms, meta.item_flags, 0};
+  replies_.add(to, wire::Status::kOk, object_bytes(item), value);
+}
+
+void Worker::serve_hello(const Request& r) noexcept {
+  stats_.others.add();
+  const auto wanted = r.message.extras_as<wire::HelloExtras>();
+  // No reply is larger than its request, so a HELLO brings the room that its answer needs.
+  if (!wanted || r.datagram->payload.size() < wire::kHelloBytesMin) {
+    stats_.refused_bad.add();
+    refuse(r, wire::Status::kBadRequest);
+    return;
+  }
+  wire::HelloReply hello{};
+  hello.session = r.session;
+  if (hello.session == 0) {
+    // Unpredictable and unique while this KN's secret lives: a MAC of (client, count).
+    hello.session = make_cookie(config_.cookie_secret, r.datagram->peer,
+                                ++sessions_made_ << 16 | config_.worker);
+  }
+  hello.cookie = make_cookie(config_.cookie_secret, r.datagram->peer, hello.session);
+  hello.window = config_.session_window;
+  hello.ring_version = ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0;
+  hello.key_bytes_max = pool::kKeyBytesMax;
+  hello.value_bytes_max = pool::kValueBytesMax;
+  hello.session_idle_ms = config_.session_idle_ms;
+  hello.datagram_bytes_max = config_.datagram_bytes_max;
+  hello.kn_slot = attachment_ != nullptr ? attachment_->kn_slot : pool::kNoOwner;
+  hello.server_unix_ms = unix_ms_;
+  replies_.add(reply_to(r), wire::Status::kOk, {}, object_bytes(hello));
+}
+
+void Worker::serve_ring(const Request& r) noexcept {
+  stats_.others.add();
+  const auto wanted = r.message.extras_as<wire::RingExtras>();
+  if (!wanted) {
+    stats_.refused_bad.add();
+    refuse(r, wire::Status::kBadRequest);
+    return;
+  }
+  if (ring_ == nullptr) {
+    refuse(r, wire::Status::kBusy, kNotServingRetryUs);
+    return;
+  }
+  std::array<std::byte, 1400> page;
+  const size_t bytes = ring::encode_page(*ring_, *wanted, page.data(), page.size());
+  replies_.add(reply_to(r), wire::Status::kOk, {}, Bytes(page).first(bytes));
+}
+
+void Worker::serve_stats(const Request& r) noexcept {
+  stats_.others.add();
+  publish_stats();
+  std::array<char, 1400> text;
+  const size_t bytes = stats_json(shared_->stats, text.data(), text.size());
+  if (bytes == 0) {
+    refuse(r, wire::Status::kTooLarge);
+    return;
+  }
+  replies_.add(reply_to(r), wire::Status::kOk, {}, as_bytes({text.data(), bytes}));
+}
+
+/// Keeps the request (and its datagram) for a later turn; BUSY if too many wait already.
+void Worker::defer(Request& r) noexcept {
+  Retained* kept = r.retained != nullptr ? r.retained : burst_retained_[r.burst_index];
+  const bool no_room = deferred_tail_ - deferred_head_ == kDeferredMax ||
+                       (kept == nullptr && free_retained_.empty());
+  if (no_room) {
+    stats_.refused_busy.add();
+    refuse(r, wire::Status::kBusy, kBusyRetryUs);
+    return;
+  }
+  if (kept == nullptr) {
+    kept = free_retained_.back();
+    free_retained_.pop_back();
+    kept->datagram = *r.datagram;
+    kept->references = 0;
+    burst_retained_[r.burst_index] = kept;
+  }
+  if (r.retained == nullptr) {
+    ++kept->references;
+    stats_.deferred.add();
+  }
+  Deferred& d = deferred_[deferred_tail_++ % kDeferredMax];
+  d.request = r;
+  d.request.retained = kept;
+  d.request.datagram = &kept->datagram;
+  d.deadline_ns = now_ns_ + uint64_t{config_.write_wait_us} * 1000;
+}
+
+void Worker::drop_reference(Request& r) noexcept {
+  Retained* kept = r.retained;
+  if (--kept->references != 0) return;
+  ingress_->release(std::span(&kept->datagram, 1));
+  free_retained_.push_back(kept);
+}
+
+uint32_t Worker::retry_deferred() noexcept {
+  const uint64_t end = deferred_tail_;
+  uint32_t served = 0;
+  while (deferred_head_ != end) {
+    Deferred d = deferred_[deferred_head_++ % kDeferredMax];
+    const uint64_t before = deferred_tail_;
+    if (now_ns_ >= d.deadline_ns) {
+      stats_.refused_busy.add();
+      refuse(d.request, wire::Status::kBusy, kBusyRetryUs);
+    } else {
+      serve(d.request);
+    }
+    if (deferred_tail_ != before) {  // waits on, until the deadline it had
+      deferred_[(deferred_tail_ - 1) % kDeferredMax].deadline_ns = d.deadline_ns;
+      continue;
+    }
+    drop_reference(d.request);
+    ++served;
+  }
+  return served;
+}
+
+}  // namespace dinomo::kn

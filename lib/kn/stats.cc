@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kn/stats.h"
+
+#include <fmt/format.h>
+
+namespace dinomo::kn {
+
+namespace {
+
+/// Appends "name":value pairs to a bounded buffer.
+class JsonObject {
+ public:
+  JsonObject(char* out, size_t capacity) noexcept : out_(out), capacity_(capacity) { raw("{"); }
+
+  void field(const char* name, uint64_t value) noexcept {
+    const auto r = fmt::format_to_n(out_ + used_, left(), "{}\"{}\":{}", comma(), name, value);
+    advance(r.size);
+  }
+  void open(const char* name) noexcept {
+    const auto r = fmt::format_to_n(out_ + used_, left(), "{}\"{}\":{{", comma(), name);
+    advance(r.size);
+    first_ = true;
+  }
+  void close() noexcept {
+    raw("}");
+    first_ = false;
+  }
+  size_t finish() noexcept {
+    raw("}");
+    return overflow_ ? 0 : used_;
+  }
+
+ private:
+  size_t left() const noexcept { return capacity_ - used_; }
+  const char* comma() noexcept {
+    const char* c = first_ ? "" : ",";
+    first_ = false;
+    return c;
+  }
+  void raw(const char* text) noexcept {
+    const auto r = fmt::format_to_n(out_ + used_, left(), "{}", text);
+    advance(r.size);
+  }
+  void advance(size_t bytes) noexcept {
+    if (bytes > left()) {
+      overflow_ = true;
+      bytes = left();
+    }
+    used_ += bytes;
+  }
+
+  char* out_;
+  size_t capacity_;
+  size_t used_ = 0;
+  bool first_ = true;
+  bool overflow_ = false;
+};
+
+using Workers = std::span<const WorkerStats* const>;
+
+uint64_t sum(Workers workers, Counter WorkerStats::* counter) noexcept {
+  uint64_t total = 0;
+  for (const WorkerStats* w : workers) total += (w->*counter).get();
+  return total;
+}
+
+struct Named {
+  const char* name;
+  Counter WorkerStats::* counter;
+};
+
+constexpr Named kNamed[] = {
+    {"requests", &WorkerStats::requests},
+    {"gets", &WorkerStats::gets},
+    {"puts", &WorkerStats::puts},
+    {"deletes", &WorkerStats::deletes},
+    {"value_hits", &WorkerStats::value_hits},
+    {"shortcut_hits", &WorkerStats::shortcut_hits},
+    {"unmerged_hits", &WorkerStats::unmerged_hits},
+    {"misses", &WorkerStats::misses},
+    {"absent", &WorkerStats::absent},
+    {"joined", &WorkerStats::joined},
+    {"shortcut_rts", &WorkerStats::shortcut_rts},
+    {"unmerged_rts", &WorkerStats::unmerged_rts},
+    {"miss_rts", &WorkerStats::miss_rts},
+    {"absent_rts", &WorkerStats::absent_rts},
+    {"stale_shortcuts", &WorkerStats::stale_shortcuts},
+    {"index_retries", &WorkerStats::index_retries},
+    {"commits", &WorkerStats::commits},
+    {"entries", &WorkerStats::entries},
+    {"log_bytes", &WorkerStats::log_bytes},
+    {"unmerged_entries", &WorkerStats::unmerged_entries},
+    {"unmerged_segments", &WorkerStats::unmerged_segments},
+    {"deferred", &WorkerStats::deferred},
+    {"duplicates", &WorkerStats::duplicates},
+    {"refused_busy", &WorkerStats::refused_busy},
+    {"refused_session", &WorkerStats::refused_session},
+    {"refused_owner", &WorkerStats::refused_owner},
+    {"cache_values", &WorkerStats::cache_values},
+    {"cache_shortcuts", &WorkerStats::cache_shortcuts},
+    {"cache_used_bytes", &WorkerStats::cache_used_bytes},
+    {"cache_budget_bytes", &WorkerStats::cache_budget_bytes},
+    {"promotions", &WorkerStats::promotions},
+    {"demotions", &WorkerStats::demotions},
+    {"evictions", &WorkerStats::evictions},
+    {"datagrams_in", &WorkerStats::datagrams_in},
+    {"datagrams_out", &WorkerStats::datagrams_out},
+    {"handed_over", &WorkerStats::handed_over},
+    {"dropped", &WorkerStats::dropped},
+    {"busy_ns", &WorkerStats::busy_ns},
+    {"turns", &WorkerStats::turns},
+    {"busy_turns", &WorkerStats::busy_turns},
+};
+
+}  // namespace
+
+size_t stats_json(Workers workers, char* out, size_t capacity) noexcept {
+  JsonObject json(out, capacity);
+  json.field("workers", workers.size());
+  for (const Named& n : kNamed) json.field(n.name, sum(workers, n.counter));
+  uint64_t malformed = 0;
+  for (const WorkerStats* w : workers) {
+    for (const Counter& c : w->malformed) malformed += c.get();
+  }
+  json.field("malformed", malformed);
+  json.open("round_trips");
+  for (size_t p = 0; p < fabric::kPurposes; ++p) {
+    uint64_t total = 0;
+    for (const WorkerStats* w : workers) total += w->round_trips[p].get();
+    json.field(fabric::purpose_name(static_cast<fabric::Purpose>(p)), total);
+  }
+  json.close();
+  return json.finish();
+}
+
+}  // namespace dinomo::kn

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a worker counts. Written by its lcore, read by any.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "fabric/fabric.h"
+#include "telemetry/counter.h"
+#include "wire/codec.h"
+
+namespace dinomo::kn {
+
+using telemetry::Counter;
+
+struct WorkerStats {
+  // requests
+  Counter requests, gets, puts, deletes, others;
+  Counter refused_session, refused_owner, refused_busy, refused_bad, refused_lease;
+  Counter duplicates;     // retried mutations answered from the session window, or ignored
+  Counter deferred;       // waited for room in the log or for a locked key
+  std::array<Counter, wire::kReadErrors> malformed;  // datagrams, by wire::ReadError
+  // where reads were answered from
+  Counter value_hits, shortcut_hits, unmerged_hits, misses, absent, joined, expired;
+  Counter shortcut_rts, unmerged_rts, miss_rts, absent_rts;  // round trips these took
+  Counter stale_shortcuts, index_retries, fetch_errors;
+  // log
+  Counter commits, entries, log_bytes, segments, unmerged_entries, unmerged_segments;
+  // cache
+  Counter cache_values, cache_shortcuts, cache_used_bytes, cache_budget_bytes;
+  Counter promotions, demotions, evictions, average_miss_millirt;
+  // fabric, by fabric::Purpose
+  std::array<Counter, fabric::kPurposes> round_trips, verbs, bytes;
+  // ingress
+  Counter datagrams_in, datagrams_out, handed_over, dropped;
+  // time
+  Counter busy_ns, turns, busy_turns;
+};
+
+/// Sums over workers as one JSON object, at most `capacity` bytes. Returns the length, 0 if it did
+/// not fit. Does not allocate.
+size_t stats_json(std::span<const WorkerStats* const> workers, char* out, size_t capacity) noexcept;
+
+}  // namespace dinomo::kn

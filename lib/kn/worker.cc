@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The turn, and attaching to and detaching from a DPM.
+#include "kn/worker.h"
+
+#include <rte_rcu_qsbr.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "kn/awaiters.h"
+
+namespace dinomo::kn {
+
+namespace {
+
+constexpr uint64_t kMailboxBytes = 2 * sizeof(pool::MailboxLine) + sizeof(pool::LogRecord);
+constexpr uint32_t kFrames = 512;
+
+bool sensible(const WorkerConfig& c) noexcept {
+  return c.workers != 0 && c.worker < c.workers && c.fetches_max != 0 && c.fetches_max <= 4096 &&
+         c.unmerged_log2 >= 10 && c.unmerged_log2 <= 26 && is_power_of_two(c.sessions_max) &&
+         is_power_of_two(c.session_window) && c.staging_bytes % kCacheLineBytes == 0 &&
+         c.staging_bytes >= 8 * log::kEntryBytesMax;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::create(const WorkerConfig& config, ingress::Queue* queue,
+                                               Clock* clock, Shared* shared) noexcept {
+  if (!sensible(config)) return std::unexpected(Status::kInvalid);
+  auto dac = cache::Dac::create(config.cache);
+  if (!dac) return std::unexpected(dac.error());
+  std::unique_ptr<Worker> worker(new Worker(config, queue, clock, shared, std::move(*dac)));
+  if (worker->arena_ == nullptr) return std::unexpected(Status::kNoResource);
+  return worker;
+}
+
+Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, Shared* shared,
+               std::unique_ptr<cache::Dac> dac) noexcept
+    : config_(config),
+      ingress_(queue),
+      clock_(clock),
+      shared_(shared),
+      unmerged_(config.unmerged_log2),
+      replies_(queue),
+      cookies_(config.cookie_secret),
+      sessions_(config.sessions_max, config.session_window),
+      dac_(std::move(dac)),
+      frames_(kFrames),
+      arena_(nullptr, [](std::byte* p) { std::free(p); }),
+      fetches_(config.fetches_max),
+      waiters_(kWaiters),
+      pending_(kPendingMax),
+      deferred_(kDeferredMax),
+      retained_(kRetainedMax) {
+  const uint64_t read_bytes = config.fetches_max * (kReadBufferBytes + kCacheLineBytes);
+  const uint64_t bytes = align_up<uint64_t>(
+      config.staging_bytes + read_bytes + kMailboxBytes, 4096);
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(4096, bytes));
+  if (memory == nullptr) return;
+  std::memset(memory, 0, bytes);  // touched now, not under load
+  arena_.reset(memory);
+  arena_bytes_ = {memory, bytes};
+  staging_ = arena_bytes_.first(config.staging_bytes);
+  mailbox_ = arena_bytes_.subspan(config.staging_bytes, kMailboxBytes);
+  std::byte* at = mailbox_.data() + mailbox_.size();
+  for (Fetch& f : fetches_) {
+    f.bucket = {at, kCacheLineBytes};
+    at += kCacheLineBytes;
+    f.next = free_fetches_;
+    free_fetches_ = &f;
+  }
+  for (Fetch& f : fetches_) {
+    f.buffer = {at, kReadBufferBytes};
+    at += kReadBufferBytes;
+  }
+  for (Waiter& w : waiters_) {
+    w.next = free_waiters_;
+    free_waiters_ = &w;
+  }
+  free_retained_.reserve(kRetainedMax);
+  for (Retained& r : retained_) free_retained_.push_back(&r);
+}
+
+Worker::~Worker() = default;
+
+bool Worker::serving() const noexcept { return attachment_ != nullptr && !detaching_; }
+
+bool Worker::busy() const noexcept {
+  return fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted());
+}
+
+bool Worker::waiting() const noexcept {
+  return tasks_ != 0 || deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||
+         wanted_.load(std::memory_order_relaxed) != attachment_;
+}
+
+uint32_t Worker::poll() noexcept {
+  const uint64_t began_ns = clock_->now_ns();
+  now_ns_ = began_ns;
+  uint32_t work = 0;
+  if (wanted_.load(std::memory_order_acquire) != attachment_) work += switch_attachment();
+  rte_rcu_qsbr_quiescent(shared_->rcu, config_.worker);  // holds no ring between turns
+  ring_ = shared_->ring.load(std::memory_order_acquire);
+  replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
+  lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_relaxed);
+
+  work += receive();
+  if (deferred_head_ != deferred_tail_) work += retry_deferred();
+  if (fabric_) {
+    log_->commit();
+    fabric_->flush();
+    work += fabric_->poll(kChunk * 4);
+    settle_durable();
+    work += delays_.resume(now_ns_, false);
+    watch_log();
+  }
+  replies_.flush();
+  ingress_->flush();
+  stats_.turns.add();
+  if (work != 0) {
+    stats_.busy_turns.add();
+    stats_.busy_ns.add(clock_->now_ns() - began_ns);
+    stats_unpublished_ = true;
+  } else if (stats_unpublished_) {
+    publish_stats();
+  }
+  return work;
+}
+
+/// Asks for segments ahead of need and follows the merge.
+void Worker::watch_log() noexcept {
+  if (!serving()) return;
+  if (!ok(log_->failure())) {
+    log_status_.store(log_->failure());
+    return;
+  }
+  if (!segment_requested_ && log_->wants_segment() && now_ns_ >= segment_retry_ns_) {
+    segment_requested_ = true;
+    const Task task = run_segment_request();
+    if (!task.started) segment_requested_ = false;
+  }
+  const bool unmerged = unmerged_.size() != 0 || log_->unmerged_segments() != 0;
+  if (!merge_watch_running_ && unmerged && now_ns_ >= merge_watch_ns_) {
+    merge_watch_running_ = true;
+    const Task task = run_merge_watch();
+    if (!task.started) merge_watch_running_ = false;
+  }
+}
+
+uint32_t Worker::switch_attachment() noexcept {
+  if (attachment_ != nullptr) {
+    detaching_ = true;
+    if (!detach_step()) return 1;
+    detaching_ = false;
+  }
+  attach(wanted_.load(std::memory_order_acquire));
+  return 1;
+}
+
+/// Ends what is under way; true when nothing is.
+bool Worker::detach_step() noexcept {
+  while (deferred_head_ != deferred_tail_) {
+    Deferred& d = deferred_[deferred_head_++ % kDeferredMax];
+    refuse(d.request, wire::Status::kBusy, 10'000);
+    drop_reference(d.request);
+  }
+  fabric_->poll(kChunk * 4);
+  settle_durable();
+  delays_.resume(now_ns_, true);
+  while (lsn_waiters_ != nullptr) {
+    LsnWaiter* w = lsn_waiters_;
+    lsn_waiters_ = w->next;
+    if (lsn_waiters_ == nullptr) lsn_waiters_end_ = &lsn_waiters_;
+    w->handle.resume();
+  }
+  // What was appended but not acknowledged is not answered: the client asks again.
+  pending_head_ = pending_tail_;
+  return fabric_->in_flight() == 0 && fetches_live_ == 0 && tasks_ == 0;
+}
+
+void Worker::attach(const Attachment* attachment) noexcept {
+  publish_stats();
+  keep_counts();
+  log_.reset();
+  fabric_.reset();
+  unmerged_.clear();
+  dac_->clear();
+  sessions_.clear();
+  locked_count_ = 0;
+  segment_requested_ = merge_watch_running_ = pool_full_ = false;
+  segment_retry_ns_ = merge_watch_ns_ = 0;
+  attachment_ = attachment;
+  if (attachment != nullptr) {
+    auto queue = attachment->fabric->open_queue({.depth = config_.fetches_max + 128});
+    if (queue && ok(attachment->fabric->register_memory(arena_bytes_))) {
+      fabric_ = std::move(*queue);
+      const pool::Superblock& s = attachment->superblock;
+      log_.emplace(
+          log::LogWriterConfig{
+              .node_id = static_cast<uint8_t>(s.node_id),
+              .log_id = attachment->log_id,
+              .incarnation = attachment->incarnation,
+              .first_lsn = attachment->first_lsn,
+              .segment_bytes = s.segment_bytes,
+              .log_record_offset = s.logs_offset + attachment->log_id * sizeof(pool::LogRecord),
+              .unmerged_segments_max = config_.unmerged_segments_max,
+          },
+          fabric_.get(), staging_);
+      log_->note_merged(attachment->merged_sequence);
+      table_ = attachment->table;
+      log_status_.store(Status::kOk);
+    } else {
+      log_status_.store(Status::kUnreachable);
+      attachment_ = nullptr;
+      wanted_.store(nullptr);
+    }
+  }
+  attached_.store(attachment_, std::memory_order_release);
+}
+
+/// The log and the queue of an attachment count from 0; what they had is kept here.
+void Worker::keep_counts() noexcept {
+  if (!fabric_) return;
+  const log::LogWriterCounters& l = log_->counters();
+  log_before_.commits += l.commits;
+  log_before_.entries += l.entries;
+  log_before_.bytes += l.bytes;
+  log_before_.segments += l.segments;
+  for (size_t p = 0; p < fabric::kPurposes; ++p) {
+    fabric::PurposeCounters& kept = fabric_before_[p];
+    const fabric::PurposeCounters& c = fabric_->counters().by_purpose[p];
+    kept.round_trips += c.round_trips;
+    kept.verbs += c.verbs;
+    kept.bytes += c.bytes;
+  }
+}
+
+void Worker::publish_stats() noexcept {
+  stats_unpublished_ = false;
+  const cache::DacStats c = dac_->stats();
+  stats_.cache_values.set(c.values);
+  stats_.cache_shortcuts.set(c.shortcuts);
+  stats_.cache_used_bytes.set(c.used_bytes);
+  stats_.cache_budget_bytes.set(c.budget_bytes);
+  stats_.promotions.set(c.promotions);
+  stats_.demotions.set(c.demotions);
+  stats_.evictions.set(c.evictions);
+  stats_.average_miss_millirt.set(static_cast<uint64_t>(c.average_miss_rt * 1000));
+  const ingress::QueueCounters& i = ingress_->counters();
+  stats_.datagrams_in.set(i.datagrams_in);
+  stats_.datagrams_out.set(i.datagrams_out);
+  stats_.handed_over.set(i.handed_over_in);
+  stats_.dropped.set(i.dropped_malformed + i.dropped_not_ours + i.dropped_checksum +
+                     i.dropped_fragment + i.dropped_full + i.no_buffer);
+  if (!fabric_) return;
+  const log::LogWriterCounters& l = log_->counters();
+  stats_.commits.set(log_before_.commits + l.commits);
+  stats_.entries.set(log_before_.entries + l.entries);
+  stats_.log_bytes.set(log_before_.bytes + l.bytes);
+  stats_.segments.set(log_before_.segments + l.segments);
+  stats_.unmerged_entries.set(unmerged_.size());
+  stats_.unmerged_segments.set(log_->unmerged_segments());
+  const fabric::QueueCounters& f = fabric_->counters();
+  for (size_t p = 0; p < fabric::kPurposes; ++p) {
+    stats_.round_trips[p].set(fabric_before_[p].round_trips + f.by_purpose[p].round_trips);
+    stats_.verbs[p].set(fabric_before_[p].verbs + f.by_purpose[p].verbs);
+    stats_.bytes[p].set(fabric_before_[p].bytes + f.by_purpose[p].bytes);
+  }
+}
+
+}  // namespace dinomo::kn

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The request engine of one worker lcore: serves the keys that the ring gives to it.
+//
+// One turn (poll()):
+//   receive -> parse -> lease and ownership -> hits in place -> coroutines for the rest
+//   -> group commit -> fabric completions -> replies
+//
+// Order per key: reads see durable state only. A read that was under way when a write became durable
+// answers its waiters with the older value (it began earlier) and never fills the cache. DELETE,
+// which has to know whether the key exists, holds the key: later writes of it wait.
+//
+// Files: worker.cc (turn, attach), serve.cc (requests), read_path.cc, write_path.cc.
+// Thread rule: everything but the constructor and the *_for_control functions runs on one lcore.
+// No locks, no allocation after attach, no exceptions.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <coroutine>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cache/dac.h"
+#include "common/align.h"
+#include "common/clock.h"
+#include "fabric/fabric.h"
+#include "index/format.h"
+#include "ingress/ingress.h"
+#include "kn/delay.h"
+#include "kn/replies.h"
+#include "kn/sessions.h"
+#include "kn/stats.h"
+#include "kn/task.h"
+#include "log/log_writer.h"
+#include "log/unmerged.h"
+#include "pool/format.h"
+#include "ring/ring.h"
+
+struct rte_rcu_qsbr;
+
+namespace dinomo::kn {
+
+struct WorkerConfig {
+  uint16_t worker = 0;
+  uint16_t workers = 1;
+  cache::DacConfig cache;
+  CookieSecret cookie_secret{};
+  uint32_t sessions_max = 1024;
+  uint32_t session_window = 256;
+  uint32_t session_idle_ms = 600'000;
+  uint32_t fetches_max = 128;       // remote lookups in flight
+  uint32_t unmerged_log2 = 18;      // entries findable before their merge
+  uint64_t staging_bytes = uint64_t{4} << 20;
+  uint32_t unmerged_segments_max = 2;
+  uint32_t write_wait_us = 20'000;  // a write waits so long for room, then BUSY
+  uint16_t datagram_bytes_max = wire::kDatagramBytesMax;
+};
+
+/// Read by all workers, written by the control lcore.
+struct Shared {
+  std::atomic<uint64_t> lease_deadline_ns{0};  // a worker serves only before it
+  std::atomic<const ring::Ring*> ring{nullptr};
+  rte_rcu_qsbr* rcu = nullptr;            // workers are readers 0..workers-1
+  std::vector<const WorkerStats*> stats;  // of all workers; fixed before the first turn
+};
+
+/// A worker's share of one registration with the DPM. Made by the control lcore.
+struct Attachment {
+  fabric::Fabric* fabric = nullptr;
+  pool::Superblock superblock{};
+  uint16_t kn_slot = 0;
+  uint32_t incarnation = 0;
+  uint16_t log_id = 0;
+  uint64_t first_lsn = 1;
+  uint64_t merged_sequence = 0;
+  pool::TableRef table;
+};
+
+class Worker {
+ public:
+  /// Allocates everything. kInvalid: a limit or the cache configuration makes no sense.
+  static Result<std::unique_ptr<Worker>> create(const WorkerConfig& config, ingress::Queue* queue,
+                                                Clock* clock, Shared* shared) noexcept;
+  ~Worker();
+
+  /// One bounded turn; returns work done (0: nothing was to do).
+  uint32_t poll() noexcept;
+
+  /// The next turn will find work: do not even pause.
+  bool busy() const noexcept;
+  /// Something is under way that only poll() can notice: block briefly at most.
+  bool waiting() const noexcept;
+
+  const WorkerStats& stats() const noexcept { return stats_; }
+  FramePool& frames() noexcept { return frames_; }
+
+  // For the control lcore ------------------------------------------------------------------------
+
+  /// Makes the worker serve under `attachment` (nullptr: serve nothing). The worker first ends what
+  /// is under way under the old one. Takes effect when attached_for_control() returns the same.
+  void attach_for_control(const Attachment* attachment) noexcept { wanted_.store(attachment); }
+  const Attachment* attached_for_control() const noexcept { return attached_.load(); }
+  /// kOk while the log can be written; otherwise the KN has to register again.
+  Status log_status_for_control() const noexcept { return log_status_.load(); }
+
+ private:
+  friend class LookupAwaiter;
+
+  static constexpr uint32_t kBurst = 32;        // datagrams a turn
+  static constexpr uint32_t kChunk = 64;        // requests parsed ahead of serving
+  static constexpr uint32_t kWaiters = 8192;
+  static constexpr uint32_t kPendingMax = 16384;
+  static constexpr uint32_t kDeferredMax = 1024;
+  static constexpr uint32_t kRetainedMax = 256;
+  static constexpr uint32_t kLockedMax = 64;
+  static constexpr uint32_t kFetchBuckets = 256;
+  static constexpr uint32_t kFetchAttemptsMax = 16;
+  static constexpr uint64_t kReadBufferBytes = 64 * 1024;
+
+  /// A datagram that outlives its turn because a request in it waits.
+  struct Retained {
+    ingress::Datagram datagram;
+    uint32_t references = 0;
+  };
+
+  struct Request {
+    wire::Message message;
+    const ingress::Datagram* datagram = nullptr;
+    uint32_t burst_index = 0;        // of the datagram, if it came this turn
+    Retained* retained = nullptr;    // set if it waited
+    uint64_t session = 0;
+    uint64_t hash = 0;               // key hash
+    uint64_t routing = 0;
+    uint32_t stamp = 0;
+  };
+
+  struct Deferred {
+    Request request;
+    uint64_t deadline_ns = 0;
+  };
+
+  /// A GET that waits for a fetch.
+  struct Waiter {
+    ReplyTo to;
+    Waiter* next = nullptr;
+  };
+
+  enum class Outcome : uint8_t { kFound, kAbsent, kFailed };
+
+  /// One remote lookup of a key; concurrent reads of the key share it.
+  struct Fetch {
+    uint64_t hash = 0;
+    std::array<std::byte, pool::kKeyBytesMax> key;
+    uint8_t key_bytes = 0;
+    bool stale = false;  // a write became durable since: do not fill, do not join
+    Outcome outcome = Outcome::kFailed;
+    Status status = Status::kOk;  // why it failed
+    uint32_t round_trips = 0;
+    MutableBytes buffer;  // registered; holds an entry
+    MutableBytes bucket;  // registered; holds an index bucket
+    log::Entry entry{};
+    pool::GlobalAddress address;
+    Waiter* waiters = nullptr;
+    std::coroutine_handle<> parent;  // a coroutine that waits, if any
+    Fetch* next = nullptr;           // in its hash chain, or in the free list
+
+    Bytes key_view() const noexcept { return Bytes(key).first(key_bytes); }
+  };
+
+  /// An appended mutation that waits for its commit.
+  struct Pending {
+    uint64_t lsn = 0;
+    uint64_t hash = 0;
+    pool::GlobalAddress address;
+    const std::byte* entry = nullptr;  // in the log's staging
+    ReplyTo to;
+    uint32_t session_cell = 0;
+    bool holds_key = false;
+  };
+
+  struct LsnWaiter {
+    uint64_t lsn = 0;
+    std::coroutine_handle<> handle;
+    LsnWaiter* next = nullptr;
+  };
+
+  class DurableAwaiter;
+  class LookupAwaiter;
+
+  struct KeyCopy {
+    std::array<std::byte, pool::kKeyBytesMax> bytes;
+    uint8_t size = 0;
+    Bytes view() const noexcept { return Bytes(bytes).first(size); }
+  };
+
+  Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, Shared* shared,
+         std::unique_ptr<cache::Dac> dac) noexcept;
+
+  // worker.cc
+  uint32_t switch_attachment() noexcept;
+  void attach(const Attachment* attachment) noexcept;
+  bool detach_step() noexcept;
+  void watch_log() noexcept;
+  void keep_counts() noexcept;
+  void publish_stats() noexcept;
+
+  // serve.cc
+  uint32_t receive() noexcept;
+  void parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept;
+  void serve_chunk() noexcept;
+  void serve(Request& request) noexcept;
+  bool admit(const Request& request) noexcept;
+  void serve_get(Request& request) noexcept;
+  void serve_put(Request& request) noexcept;
+  void serve_delete(Request& request) noexcept;
+  void serve_hello(const Request& request) noexcept;
+  void serve_ring(const Request& request) noexcept;
+  void serve_stats(const Request& request) noexcept;
+  void defer(Request& request) noexcept;
+  uint32_t retry_deferred() noexcept;
+  void drop_reference(Request& request) noexcept;
+  void refuse(const Request& request, wire::Status status, uint32_t retry_us = 0) noexcept;
+  static ReplyTo reply_to(const Request& request) noexcept;
+
+  // read_path.cc
+  bool fetch_for(const Request& request, pool::GlobalAddress shortcut) noexcept;
+  Fetch* find_fetch(uint64_t hash, Bytes key) noexcept;
+  Fetch* new_fetch(uint64_t hash, Bytes key) noexcept;
+  Task run_fetch(Fetch* fetch, pool::GlobalAddress shortcut) noexcept;
+  bool accept_entry(Fetch* fetch, pool::GlobalAddress address, bool* retry) noexcept;
+  void finish_fetch(Fetch* fetch, bool by_shortcut) noexcept;
+  void fail_fetch(Fetch* fetch, Status status) noexcept;
+  void reply_failed(const ReplyTo& to, Status status) noexcept;
+  void free_fetch(Fetch* fetch) noexcept;
+  void mark_stale(uint64_t hash) noexcept;
+  void reply_value(const ReplyTo& to, Bytes value, const cache::ItemMeta& meta) noexcept;
+
+  // write_path.cc
+  bool can_append() const noexcept;
+  Status append(log::Op op, const Request& request, uint32_t session_cell) noexcept;
+  Task run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCopy key) noexcept;
+  bool push_pending(const log::LogWriter::Appended& appended, uint64_t hash, const ReplyTo& to,
+                    uint32_t session_cell, bool holds_key) noexcept;
+  void settle_durable() noexcept;
+  void settle(const Pending& pending) noexcept;
+  bool locked(uint64_t hash) const noexcept;
+  void unlock(uint64_t hash) noexcept;
+  Task run_segment_request() noexcept;
+  Task run_merge_watch() noexcept;
+
+  bool serving() const noexcept;
+
+  WorkerConfig config_;
+  ingress::Queue* ingress_;
+  Clock* clock_;
+  Shared* shared_;
+  WorkerStats stats_;
+  bool stats_unpublished_ = false;
+  log::LogWriterCounters log_before_;  // of earlier attachments
+  std::array<fabric::PurposeCounters, fabric::kPurposes> fabric_before_{};
+
+  // attachment
+  std::atomic<const Attachment*> wanted_{nullptr};
+  std::atomic<const Attachment*> attached_{nullptr};
+  std::atomic<Status> log_status_{Status::kOk};
+  const Attachment* attachment_ = nullptr;  // the lcore's own copy of attached_
+  bool detaching_ = false;
+  std::unique_ptr<fabric::Queue> fabric_;
+  std::optional<log::LogWriter> log_;
+  log::Unmerged unmerged_;
+  pool::TableRef table_;
+
+  // the turn
+  uint64_t now_ns_ = 0;
+  uint64_t unix_ms_ = 0;
+  const ring::Ring* ring_ = nullptr;
+  bool lease_valid_ = false;
+  std::array<ingress::Datagram, kBurst> burst_;
+  std::array<Retained*, kBurst> burst_retained_{};
+  std::array<Request, kChunk> chunk_;
+  uint32_t chunk_size_ = 0;
+
+  Replies replies_;
+  CookieChecker cookies_;
+  Sessions sessions_;
+  uint64_t sessions_made_ = 0;
+  std::unique_ptr<cache::Dac> dac_;
+  FramePool frames_;
+
+  // registered memory: staging, read buffers, mailbox lines
+  std::unique_ptr<std::byte, void (*)(std::byte*)> arena_;
+  MutableBytes arena_bytes_;
+  MutableBytes staging_;
+  MutableBytes mailbox_;
+
+  // reads
+  std::vector<Fetch> fetches_;
+  Fetch* free_fetches_ = nullptr;
+  uint32_t fetches_live_ = 0;
+  std::array<Fetch*, kFetchBuckets> fetch_buckets_{};
+  std::vector<Waiter> waiters_;
+  Waiter* free_waiters_ = nullptr;
+
+  // writes
+  std::vector<Pending> pending_;  // ring
+  uint64_t pending_head_ = 0;
+  uint64_t pending_tail_ = 0;
+  std::array<uint64_t, kLockedMax> locked_{};
+  uint32_t locked_count_ = 0;
+  std::vector<Deferred> deferred_;  // ring
+  uint64_t deferred_head_ = 0;
+  uint64_t deferred_tail_ = 0;
+  std::vector<Retained> retained_;
+  std::vector<Retained*> free_retained_;
+  LsnWaiter* lsn_waiters_ = nullptr;  // ascending
+  LsnWaiter** lsn_waiters_end_ = &lsn_waiters_;
+  DelayList delays_;
+  uint32_t tasks_ = 0;  // DELETEs, mailbox and merge-watch coroutines under way
+
+  bool segment_requested_ = false;
+  uint64_t segment_retry_ns_ = 0;
+  uint64_t mailbox_sequence_ = 0;
+  bool merge_watch_running_ = false;
+  uint64_t merge_watch_ns_ = 0;
+  bool pool_full_ = false;
+};
+
+}  // namespace dinomo::kn

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The ownership ring as a KN and its clients use it: a table of 4096 partitions -> KN slot, with a
+// version. A ring is a value: made and changed by the control lcore, read by workers through RCU.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "common/hash.h"
+#include "pool/format.h"
+#include "wire/format.h"
+
+namespace dinomo::ring {
+
+static_assert(kPartitions == pool::kPartitionCount);
+
+struct Ring {
+  uint64_t version = 0;  // 0: none yet
+  std::array<uint16_t, kPartitions> owner;
+  std::vector<wire::KnRecord> kns;  // members, for clients
+
+  Ring() noexcept { owner.fill(pool::kNoOwner); }
+
+  uint16_t owner_of(uint64_t routing_hash) const noexcept {
+    return owner[partition_of(routing_hash)];
+  }
+};
+
+/// Record for the pool's directory; checksum set.
+pool::RingRecord to_record(const Ring& ring) noexcept;
+
+/// False if the record was never written or its checksum does not fit.
+bool from_record(const pool::RingRecord& record, Ring* ring) noexcept;
+
+/// Writes a page of the ring for a RING reply: RingPage, KN records, owners, as many as fit in
+/// `capacity` bytes of `out` (at least 128). Returns the bytes written.
+size_t encode_page(const Ring& ring, const wire::RingExtras& wanted, std::byte* out,
+                   size_t capacity) noexcept;
+
+}  // namespace dinomo::ring

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An ingress queue without a network for tests of the engine: the test puts datagrams in and takes
+// replies out.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "ingress/ingress.h"
+#include "wire/format.h"
+
+namespace dinomo::test {
+
+class LoopbackQueue final : public ingress::Queue {
+ public:
+  struct Sent {
+    ingress::Peer peer;
+    std::vector<std::byte> payload;
+  };
+
+  void put(const ingress::Peer& peer, Bytes payload) {
+    waiting_.push_back({peer, std::vector<std::byte>(payload.begin(), payload.end())});
+  }
+  std::vector<Sent> take() { return std::exchange(sent_, {}); }
+  size_t held() const { return held_.size(); }       // received and not released
+  size_t open_buffers() const { return buffers_; }   // allocated, neither sent nor dropped
+
+  uint32_t receive(std::span<ingress::Datagram> out) noexcept override {
+    uint32_t n = 0;
+    while (n < out.size() && !waiting_.empty()) {
+      held_.push_back(std::make_unique<Sent>(std::move(waiting_.front())));
+      waiting_.pop_front();
+      out[n++] = {held_.back()->peer, held_.back()->payload, held_.back().get()};
+    }
+    counters_.datagrams_in += n;
+    return n;
+  }
+  void release(std::span<ingress::Datagram> datagrams) noexcept override {
+    for (const ingress::Datagram& d : datagrams) {
+      std::erase_if(held_, [&](const auto& h) { return h.get() == d.handle; });
+    }
+  }
+  ingress::TransmitBuffer allocate(const ingress::Peer& peer) noexcept override {
+    if (buffers_ == buffers_max) {
+      ++counters_.no_buffer;
+      return {};
+    }
+    ++buffers_;
+    auto* bytes = new std::vector<std::byte>(wire::kDatagramBytesMax);
+    return {*bytes, peer, bytes};
+  }
+  void send(const ingress::TransmitBuffer& buffer, size_t bytes) noexcept override {
+    std::unique_ptr<std::vector<std::byte>> owned(
+        static_cast<std::vector<std::byte>*>(buffer.handle));
+    owned->resize(bytes);
+    sent_.push_back({buffer.peer, std::move(*owned)});
+    ++counters_.datagrams_out;
+    --buffers_;
+  }
+  void drop(const ingress::TransmitBuffer& buffer) noexcept override {
+    delete static_cast<std::vector<std::byte>*>(buffer.handle);
+    --buffers_;
+  }
+  void flush() noexcept override {}
+
+  size_t buffers_max = 1024;
+
+ private:
+  std::deque<Sent> waiting_;
+  std::vector<std::unique_ptr<Sent>> held_;
+  std::vector<Sent> sent_;
+  size_t buffers_ = 0;
+};
+
+}  // namespace dinomo::test

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One DPM and one KN as real processes, and two network namespaces between them and the client.
+
+Everything made carries this process's id in its name and is removed by close(); only processes
+started here are ended, by their id. Used as a context manager:
+
+    with Cluster(build_dir) as c:
+        c.start_dpm(); c.start_kn(); c.wait_serving()
+        c.client(["dinomo-cli", ...])
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+SKIP = 77  # exit status that meson takes for "skipped"
+
+
+def skip(reason):
+    print(f"skipped: {reason}", flush=True)
+    sys.exit(SKIP)
+
+
+def need_root():
+    if os.geteuid() != 0:
+        skip("needs root, for network namespaces")
+    for tool in ("ip",):
+        if shutil.which(tool) is None:
+            skip(f"needs {tool} (apt install iproute2)")
+
+
+class Cluster:
+    SERVER_IP = "10.77.0.2"
+    CLIENT_IP = "10.77.0.1"
+
+    def __init__(self, build_dir, lcores="0@0,1@1", memory_mb=384, pool_bytes="768m", vdev="af_packet"):
+        self.build = os.path.abspath(build_dir)
+        self.lcores, self.memory_mb, self.pool_bytes, self.vdev = lcores, memory_mb, pool_bytes, vdev
+        self.directory = tempfile.mkdtemp(prefix="dinomo-test-")
+        tag = str(os.getpid())
+        self.kn_ns, self.client_ns = f"dnk{tag}", f"dnc{tag}"
+        self.kn_if, self.client_if = f"dk{tag}", f"dc{tag}"
+        self.processes = {}
+        self.logs = {}
+
+    # network -----------------------------------------------------------------------------------
+
+    def __enter__(self):
+        try:
+            self._make_network()
+        except Exception:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None and kind is not SystemExit:
+            self.show_logs()
+        self.close()
+
+    def _make_network(self):
+        for ns in (self.kn_ns, self.client_ns):
+            self._ip("netns", "add", ns)
+            self._ip("-n", ns, "link", "set", "lo", "up")
+        self._ip("link", "add", self.kn_if, "netns", self.kn_ns, "type", "veth",
+                 "peer", "name", self.client_if, "netns", self.client_ns)
+        self._ip("-n", self.kn_ns, "link", "set", self.kn_if, "up")
+        self._ip("-n", self.client_ns, "addr", "add", f"{self.CLIENT_IP}/24", "dev", self.client_if)
+        self._ip("-n", self.client_ns, "link", "set", self.client_if, "up")
+
+    @staticmethod
+    def _ip(*arguments):
+        subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+    def close(self):
+        for name in list(self.processes):
+            self.kill(name)
+        for ns in (self.kn_ns, self.client_ns):
+            subprocess.run(["ip", "netns", "del", ns], capture_output=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # processes ---------------------------------------------------------------------------------
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def program(self, name):
+        return os.path.join(self.build, "app", name, name)
+
+    def tool(self, name):
+        return os.path.join(self.build, "test", "tools", name)
+
+    def _start(self, name, command):
+        log = open(self.path(f"{name}.log"), "ab")
+        self.logs[name] = self.path(f"{name}.log")
+        self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                                stderr=subprocess.STDOUT)
+        log.close()
+
+    def dpm_command(self, *extra):
+        return [self.program("dinomo-dpm"), "--pool", self.path("pool"), "--pool-bytes",
+                self.pool_bytes, "--listen", self.path("dpm.sock"), "--stats-file",
+                self.path("dpm.json"), *extra]
+
+    def kn_command(self, *extra):
+        vdev = {"af_packet": f"net_af_packet0,iface={self.kn_if},framecnt=4096",
+                "af_xdp": f"net_af_xdp0,iface={self.kn_if},busy_budget=0"}[self.vdev]
+        return ["ip", "netns", "exec", self.kn_ns, self.program("dinomo-kn"), "--no-shconf",
+                "--no-huge", "-m", str(self.memory_mb), "--no-pci", "--no-telemetry", "--lcores",
+                self.lcores, "--vdev", vdev, "--", "--dpm", self.path("dpm.sock"), "--ip",
+                f"{self.SERVER_IP}/24", "--stats-file", self.path("kn.json"), *extra]
+
+    def start_dpm(self, *extra):
+        self._start("dpm", self.dpm_command(*extra))
+
+    def start_kn(self, *extra):
+        self._unlink("kn.json")
+        self._start("kn", self.kn_command(*extra))
+
+    def _unlink(self, name):
+        try:
+            os.unlink(self.path(name))
+        except FileNotFoundError:
+            pass
+
+    def kill(self, name, with_signal=signal.SIGKILL):
+        """Ends a process and waits for it. Returns its exit status."""
+        process = self.processes.pop(name, None)
+        if process is None:
+            return None
+        if process.poll() is None:
+            process.send_signal(with_signal)
+        try:
+            return process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def alive(self, name):
+        return name in self.processes and self.processes[name].poll() is None
+
+    def stats(self, name):
+        try:
+            with open(self.path(f"{name}.json"), encoding="utf-8") as file:
+                return json.load(file)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def wait_until(self, condition, what, seconds=60):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            result = condition()
+            if result:
+                return result
+            for name, process in self.processes.items():
+                if process.poll() is not None:
+                    self.show_logs()
+                    raise RuntimeError(f"{name} ended with {process.returncode} while waiting for {what}")
+            time.sleep(0.02)
+        self.show_logs()
+        raise RuntimeError(f"no {what} within {seconds} s")
+
+    def wait_serving(self, seconds=60):
+        self.wait_until(lambda: (self.stats("kn") or {}).get("phase") == "serving",
+                        "serving KN", seconds)
+
+    def in_client(self, command):
+        return ["ip", "netns", "exec", self.client_ns, *command]
+
+    def client(self, command, **options):
+        options = {"capture_output": True, "text": True, "timeout": 300, **options}
+        return subprocess.run(self.in_client(command), **options)
+
+    def cli(self, *arguments, **options):
+        return self.client([self.program("dinomo-cli"), "--server", self.SERVER_IP, *arguments], **options)
+
+    def show_logs(self):
+        for name, path in self.logs.items():
+            print(f"--- log of {name}", flush=True)
+            with open(path, encoding="utf-8", errors="replace") as file:
+                print("".join(file.readlines()[-60:]), flush=True)

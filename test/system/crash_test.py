@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Kills dinomo-dpm, dinomo-kn and both at random moments under write load, restarts them and reads
+back every acknowledged write; before some restarts the unmerged end of every log is overwritten
+with garbage, as a torn write would leave it.
+
+    crash_test.py BUILD_DIR [--kills N] [--seed S]
+"""
+import argparse
+import json
+import random
+import signal
+import subprocess
+import time
+
+import cluster
+import torn_tail
+
+
+def ask(writer, line):
+    writer.stdin.write(line + "\n")
+    writer.stdin.flush()
+    answer = writer.stdout.readline()
+    if not answer:
+        raise RuntimeError(f"ack_writer ended at '{line}'")
+    return json.loads(answer)
+
+
+def run(build, kills, seed):
+    chance = random.Random(seed)
+    with cluster.Cluster(build) as c:
+        c.start_dpm()
+        c.start_kn("--cache-bytes", "2m")
+        c.wait_serving()
+        writer = subprocess.Popen(
+            c.in_client([c.tool("ack_writer"), "--server", c.SERVER_IP, "--seed", str(seed)]),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        torn = 0
+        try:
+            for round_number in range(kills):
+                ask(writer, "go")
+                time.sleep(chance.uniform(0.05, 0.8))
+                victims = chance.choice((["kn"], ["dpm"], ["dpm", "kn"], ["kn", "dpm"]))
+                for victim in victims:
+                    c.kill(victim, signal.SIGKILL)
+                if set(victims) == {"dpm", "kn"} and chance.random() < 0.7:
+                    torn += torn_tail.overwrite(c.path("pool"), chance)
+                for victim in victims:
+                    (c.start_dpm if victim == "dpm" else lambda: c.start_kn("--cache-bytes", "2m"))()
+                c.wait_serving()
+                report = ask(writer, "check")
+                print(f"kill {round_number + 1}: {'+'.join(victims)}: {report}", flush=True)
+                if report["violations"]:
+                    raise RuntimeError(
+                        f"acknowledged writes lost; replay: crash_test.py BUILD --kills {kills} --seed {seed}")
+            report = ask(writer, "report")
+            if report["acked"] < 100 * kills:
+                raise RuntimeError(f"too few writes to prove anything: {report}")
+        finally:
+            writer.kill()
+            writer.wait()
+        print(f"{kills} kills, {torn} torn tails, {report['acked']} acknowledged writes, "
+              f"{report['checked']} reads checked, no violation")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("build")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    cluster.need_root()
+    run(arguments.build, arguments.kills, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
