@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// dinomo-dpm: the memory node.
+#include <sched.h>
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <time.h>  // NOLINT(modernize-deprecated-headers): clock_nanosleep
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "app/common/log.h"
+#include "app/dinomo-dpm/options.h"
+#include "app/dinomo-dpm/stats_file.h"
+#include "dpm/pool_file.h"
+#include "dpm/service.h"
+#include "drivers/clock/system/system_clock.h"
+#include "fabric/driver.h"
+
+namespace dinomo::app {
+namespace {
+
+constexpr uint64_t kStatsNs = 1'000'000'000;
+constexpr uint64_t kStopNs = 30'000'000'000;  // merging what is left may take this long
+
+std::atomic<bool> stop_asked{false};
+
+void ask_to_stop(int) { stop_asked.store(true); }
+
+/// How an idle service gives the CPU away: a few yields, then sleeps of 50 us growing to 1 ms.
+class Idle {
+ public:
+  void after(uint32_t events) {
+    if (events != 0) {
+      turns_ = 0;
+      return;
+    }
+    ++turns_;
+    if (turns_ <= kYields) {
+      sched_yield();
+      return;
+    }
+    const uint32_t doublings = std::min<uint32_t>((turns_ - kYields) / kTurnsPerStep, 5);
+    const long ns = std::min<long>(50'000L << doublings, 1'000'000L);
+    const timespec pause{0, ns};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+  }
+
+ private:
+  static constexpr uint32_t kYields = 20;
+  static constexpr uint32_t kTurnsPerStep = 8;
+  uint32_t turns_ = 0;
+};
+
+bool fill_random(void* to, size_t bytes) {
+  return getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes);
+}
+
+bool pool_options(const DpmOptions& o, Clock& clock, dpm::PoolOptions* p) {
+  p->path = o.pool;
+  p->create = o.create;
+  p->pool_bytes = o.pool_bytes / 4096 * 4096;
+  p->index_buckets = o.index_buckets;
+  p->geometry.node_id = static_cast<uint16_t>(o.node_id);
+  p->geometry.kn_slots = static_cast<uint16_t>(o.kn_slots);
+  p->geometry.workers_per_kn = static_cast<uint16_t>(o.workers_per_kn);
+  p->geometry.segment_bytes = o.segment_bytes / 64 * 64;
+  p->unix_ms = clock.unix_ms();
+  p->persistence = o.persistence;
+  p->require_power_safe = o.require_power_safe;
+  return fill_random(p->uuid.data(), p->uuid.size()) &&
+         fill_random(&p->hash_seed, sizeof p->hash_seed);
+}
+
+void say_ready(const DpmOptions& o, const Identity& identity, dpm::Service& service,
+               dpm::PoolFile& pool) {
+  const dpm::RecoveryReport& r = service.recovery();
+  spdlog::info(
+      "recovery after {}: {} items, {} entries merged from {} open logs, {} torn tails, {} slots "
+      "discarded, {} links cut, {:.1f} ms",
+      r.clean ? "a clean stop" : "a crash", r.items, r.entries_merged, r.logs_open, r.torn_tails,
+      r.slots_discarded, r.links_cut, static_cast<double>(r.duration_ns) / 1e6);
+  if (r.slots_discarded + r.links_cut != 0) {
+    spdlog::error("the index was damaged; {} references were dropped; check the memory or disk",
+                  r.slots_discarded + r.links_cut);
+  }
+  if (pool.memory().size() != o.pool_bytes && !pool.created()) {
+    spdlog::info("pool_bytes is only for new pools; this one has {} MiB",
+                 pool.memory().size() >> 20);
+  }
+  spdlog::info(
+      "ready: pool {} ({} MiB, {} segments of {} KiB in use, {} items), {}, recovered in "
+      "{:.1f} ms, listening on {}",
+      identity.pool, identity.pool_bytes >> 20,
+      service.stats().segments.open + service.stats().segments.merged, identity.segment_bytes >> 10,
+      r.items, identity.persistence, static_cast<double>(r.duration_ns) / 1e6, identity.listen);
+}
+
+void serve(const DpmOptions& o, const Identity& identity, dpm::Service& service, Clock& clock) {
+  Idle idle;
+  uint64_t stats_at_ns = 0;
+  bool stats_failed = false;
+  while (!stop_asked.load(std::memory_order_relaxed)) {
+    idle.after(service.poll());
+    if (o.stats_file.empty()) continue;
+    const uint64_t now_ns = clock.now_ns();
+    if (now_ns < stats_at_ns) continue;
+    stats_at_ns = now_ns + kStatsNs;
+    if (write_stats(o.stats_file, identity, service.stats())) {
+      stats_failed = false;
+    } else if (!stats_failed) {
+      spdlog::warn("cannot write {}: {}", o.stats_file, std::strerror(errno));
+      stats_failed = true;
+    }
+  }
+}
+
+bool stop(dpm::Service& service, Clock& clock) {
+  const uint64_t give_up_ns = clock.now_ns() + kStopNs;
+  while (clock.now_ns() < give_up_ns) {
+    if (service.stop()) return true;
+    sched_yield();
+  }
+  spdlog::warn("logs could not be merged in time; the next start will do it");
+  return false;
+}
+
+int run(const DpmOptions& o) {
+  SystemClock clock;
+  std::string why;
+  const fabric::Driver* driver = fabric::find_driver(o.fabric);  // checked with the options
+  dpm::PoolOptions wanted;
+  if (!pool_options(o, clock, &wanted)) {
+    spdlog::error("no random numbers from the kernel: {}", std::strerror(errno));
+    return 1;
+  }
+  auto pool = dpm::PoolFile::open(wanted, &why);
+  if (!pool) {
+    spdlog::error("{}", why);
+    return 1;
+  }
+  auto service = dpm::Service::start(
+      **pool, clock, {o.merge_workers, o.reclaim_grace_ms, o.reserve_segments},
+      [](const std::string& text) { DINOMO_LOG_LIMITED(info, "{}", text); }, &why);
+  if (!service) {
+    spdlog::error("{}", why);
+    return 1;
+  }
+  const pool::Superblock& s = (*pool)->superblock();
+  auto target = driver->listen(o.listen,
+                               {(*pool)->memory(), o.pool, (*pool)->superblock_offset(), s.uuid,
+                                s.node_id, s.kn_slots, (*pool)->persistence()},
+                               &why);
+  if (!target) {
+    spdlog::error("{}", why);
+    return 1;
+  }
+  const Identity identity{o.pool, o.listen, pool::persistence_name((*pool)->persistence()),
+                          s.pool_bytes, s.segment_bytes};
+  (*service)->serve(**target);
+  say_ready(o, identity, **service, **pool);
+  serve(o, identity, **service, clock);
+  spdlog::info("stopping: merging what is left in the logs");
+  const bool clean = stop(**service, clock);
+  if (!o.stats_file.empty()) write_stats(o.stats_file, identity, (*service)->stats());
+  service->reset();
+  target->reset();
+  spdlog::info("stopped{}", clean ? ", the pool is closed in order" : "");
+  return 0;
+}
+
+}  // namespace
+}  // namespace dinomo::app
+
+int main(int argc, char** argv) {
+  using namespace dinomo::app;
+  DpmOptions options;
+  OptionTable table("dinomo-dpm",
+                    "The memory node: owns a pool and merges what compute nodes log.");
+  add_dpm_options(table, &options);
+  if (const auto status = table.parse(argc, argv)) return *status;
+  start_logging(options.log);
+  struct sigaction action{};
+  action.sa_handler = ask_to_stop;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return run(options);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "app/dinomo-dpm/options.h"
+
+#include <bit>
+
+#include "fabric/driver.h"
+
+namespace dinomo::app {
+
+namespace {
+
+std::string check_fabric(const DpmOptions& o) {
+  if (fabric::find_driver(o.fabric) != nullptr) return "";
+  std::string known;
+  for (const fabric::Driver* d : fabric::drivers()) known += std::string(" ") + d->name;
+  return "fabric '" + o.fabric + "' is not in this build; it has:" + known;
+}
+
+std::string check_index_buckets(const DpmOptions& o) {
+  if (o.index_buckets == 0 || std::has_single_bit(o.index_buckets)) return "";
+  return "index_buckets must be a power of two, or 0 for the default; the nearest are " +
+         std::to_string(std::bit_floor(o.index_buckets)) + " and " +
+         std::to_string(std::bit_ceil(o.index_buckets));
+}
+
+void add_pool_options(OptionTable& table, DpmOptions* o) {
+  table.group("Pool");
+  table.add("pool", &o->pool,
+            {.placeholder = "FILE", .help = "file or DAX device that holds the pool"});
+  table.add("create", &o->create,
+            {.help = "make the pool if there is no file; an existing one is never replaced"});
+  table.add(
+      "pool_bytes", &o->pool_bytes,
+      {.unit = "bytes", .min = 64 << 20, .max = int64_t{4} << 40, .help = "size of a new pool"});
+  table.add("segment_bytes", &o->segment_bytes,
+            {.unit = "bytes",
+             .min = 128 << 10,
+             .max = 1 << 30,
+             .help = "log segment of a new pool; multiples of 64"});
+  table.add(
+      "index_buckets", &o->index_buckets,
+      {.min = 0,
+       .max = int64_t{1} << 33,
+       .help = "index of a new pool, a power of two; 0: one for every 512 bytes of the pool"});
+  table.add("node_id", &o->node_id,
+            {.min = 0, .max = 255, .help = "of this memory node, in a new pool"});
+  table.add("kn_slots", &o->kn_slots,
+            {.min = 1, .max = 1024, .help = "compute nodes that a new pool has room for"});
+  table.add("workers_per_kn", &o->workers_per_kn,
+            {.min = 1, .max = 64, .help = "most worker lcores of a compute node, in a new pool"});
+}
+
+}  // namespace
+
+void add_dpm_options(OptionTable& table, DpmOptions* o) {
+  add_pool_options(table, o);
+
+  table.group("Durability");
+  table.add("persistence", &o->persistence,
+            {.values = {{"auto", dpm::PersistenceChoice::kAuto},
+                        {"dax", dpm::PersistenceChoice::kDax},
+                        {"page-cache", dpm::PersistenceChoice::kPageCache},
+                        {"msync", dpm::PersistenceChoice::kMsync}},
+             .help = "how stores become durable; auto: dax where the pool lies on it, else "
+                     "page-cache, which survives crashes of processes but no power failure"});
+  table.add(
+      "require_power_safe", &o->require_power_safe,
+      {.help = "refuse to start where acknowledged writes would not survive a power failure"});
+
+  table.group("Compute nodes");
+  table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
+  table.add("listen", &o->listen,
+            {.placeholder = "ADDRESS",
+             .help = "where compute nodes connect; for fabric shm the path of a socket to make"});
+
+  table.group("Work");
+  table.add("merge_workers", &o->merge_workers,
+            {.min = 0, .max = 64, .help = "threads that merge logs; 0: the service thread does"});
+  table.add("reclaim_grace_ms", &o->reclaim_grace_ms,
+            {.unit = "ms",
+             .min = 0,
+             .max = 60'000,
+             .help = "an emptied segment is not used again for so long"});
+  table.add("reserve_segments", &o->reserve_segments,
+            {.min = 0, .max = 64, .help = "kept back for deletes when the pool is full"});
+
+  table.group("Observation");
+  table.add("stats_file", &o->stats_file,
+            {.placeholder = "FILE", .help = "write statistics as JSON there every second"});
+  add_log_options(table, &o->log);
+
+  table.check([o] {
+    return o->pool.empty() ? std::string("pool is missing: name the file of the pool") : "";
+  });
+  table.check([o] {
+    return o->listen.empty() ? std::string("listen is missing: name the socket to listen on") : "";
+  });
+  table.check([o] { return check_fabric(*o); });
+  table.check([o] { return check_index_buckets(*o); });
+}
+
+}  // namespace dinomo::app

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Options of dinomo-dpm.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "app/common/log.h"
+#include "app/common/options.h"
+#include "dpm/pool_file.h"
+
+namespace dinomo::app {
+
+struct DpmOptions {
+  // pool
+  std::string pool;
+  bool create = true;
+  uint64_t pool_bytes = uint64_t{1} << 30;
+  uint64_t segment_bytes = uint64_t{8} << 20;
+  uint64_t index_buckets = 0;
+  uint16_t node_id = 0;
+  uint16_t kn_slots = 16;
+  uint16_t workers_per_kn = 16;
+  // durability
+  dpm::PersistenceChoice persistence = dpm::PersistenceChoice::kAuto;
+  bool require_power_safe = false;
+  // compute nodes
+  std::string fabric = "shm";
+  std::string listen;
+  // work
+  uint32_t merge_workers = 1;
+  uint32_t reclaim_grace_ms = 50;
+  uint32_t reserve_segments = 2;
+  std::string stats_file;
+  LogOptions log;
+};
+
+/// Binds every option to the table, with the checks that need more than one of them.
+void add_dpm_options(OptionTable& table, DpmOptions* options);
+
+}  // namespace dinomo::app

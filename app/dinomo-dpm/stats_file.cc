@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "app/dinomo-dpm/stats_file.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace dinomo::app {
+
+namespace {
+
+nlohmann::json to_json(const Identity& identity, const dpm::ServiceStats& s) {
+  return {
+      {"pool", identity.pool},
+      {"listen", identity.listen},
+      {"persistence", identity.persistence},
+      {"pool_bytes", identity.pool_bytes},
+      {"uptime_ms", s.uptime_ms},
+      {"boot_count", s.boot_count},
+      {"items", s.items},
+      {"merge",
+       {{"entries", s.merged_entries},
+        {"bytes", s.merged_bytes},
+        {"puts", s.merged_puts},
+        {"deletes", s.merged_deletes},
+        {"batches", s.merge_batches},
+        {"replayed", s.merge_replayed},
+        {"stalls", s.merge_stalls},
+        {"lag_entries", s.lag_entries}}},
+      {"segments",
+       {{"bytes_each", identity.segment_bytes},
+        {"total", s.segments.total},
+        {"free", s.segments.free},
+        {"open", s.segments.open},
+        {"merged", s.segments.merged},
+        {"reclaimed", s.segments.reclaimed},
+        {"live_bytes", s.segments.live_bytes}}},
+      {"index",
+       {{"buckets", s.index_buckets},
+        {"overflow_used", s.overflow_used},
+        {"overflow_capacity", s.overflow_capacity}}},
+      {"sessions", {{"evictions", s.session_evictions}}},
+      {"mailbox",
+       {{"requests", s.mailbox.requests},
+        {"torn", s.mailbox.torn},
+        {"refused", s.mailbox.refused},
+        {"grants", s.mailbox.grants},
+        {"grants_refused", s.mailbox.grants_refused},
+        {"registrations", s.mailbox.registrations},
+        {"fences", s.mailbox.fences}}},
+      {"recovery",
+       {{"clean", s.recovery.clean},
+        {"duration_us", s.recovery.duration_ns / 1000},
+        {"items", s.recovery.items},
+        {"entries_merged", s.recovery.entries_merged},
+        {"logs_open", s.recovery.logs_open},
+        {"torn_tails", s.recovery.torn_tails},
+        {"slots_discarded", s.recovery.slots_discarded},
+        {"links_cut", s.recovery.links_cut},
+        {"locks_cleared", s.recovery.locks_cleared}}},
+  };
+}
+
+}  // namespace
+
+bool write_stats(const std::string& path, const Identity& identity,
+                 const dpm::ServiceStats& stats) {
+  const std::string text = to_json(identity, stats).dump(2) + "\n";
+  const std::string draft = path + ".new";
+  std::FILE* file = std::fopen(draft.c_str(), "we");
+  if (file == nullptr) return false;
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  const bool closed = std::fclose(file) == 0;
+  return written && closed && std::rename(draft.c_str(), path.c_str()) == 0;
+}
+
+}  // namespace dinomo::app

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Runs merges: each log by one task at a time and so strictly in order, different logs in parallel
+// on a oneTBB arena of their own. With 0 workers everything happens inside of poll(), in the order
+// of scheduling: single-threaded and deterministic, for the simulator.
+//
+// Thread rule: service thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+
+#include "dpm/merger.h"
+
+namespace dinomo::dpm {
+
+/// Batches that a task merges before it lets other logs have the worker.
+inline constexpr uint32_t kBatchesPerTask = 16;
+
+class MergePool {
+ public:
+  MergePool(Merger& merger, uint32_t workers);
+  ~MergePool();  // waits for running tasks
+  MergePool(const MergePool&) = delete;
+  MergePool& operator=(const MergePool&) = delete;
+
+  /// Starts a merge run of the log unless one is under way; LogState::busy until it is over.
+  void schedule(LogState& log);
+
+  /// Without workers: runs what was scheduled. Returns the number of runs.
+  uint32_t poll();
+
+  /// Calls body(begin, end) over [0, size) in pieces, in parallel if there are workers.
+  void parallel_for(uint64_t size, uint64_t piece,
+                    const std::function<void(uint64_t, uint64_t)>& body);
+
+  uint32_t workers() const noexcept { return workers_; }
+
+ private:
+  struct Arena;
+  Merger& merger_;
+  const uint32_t workers_;
+  std::unique_ptr<Arena> arena_;
+  std::deque<LogState*> queue_;
+  std::atomic<uint32_t> running_{0};
+};
+
+}  // namespace dinomo::dpm

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dpm/pool_file.h"
+
+#include <fcntl.h>
+#include <libpmemobj.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "common/align.h"
+#include "index/index_writer.h"
+
+namespace dinomo::dpm {
+
+namespace {
+
+constexpr uint16_t kFirstTableVersion = 1;
+constexpr uint64_t kIndexBucketsMin = 1024;
+
+Status fail(Status status, std::string* why, std::string text) {
+  if (why != nullptr) *why = std::move(text);
+  return status;
+}
+
+PMEMobjpool* pop(void* handle) noexcept { return static_cast<PMEMobjpool*>(handle); }
+
+std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Status status_of_errno(int error) noexcept {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return Status::kNotFound;
+    case EEXIST:
+      return Status::kExists;
+    case ENOSPC:
+    case EDQUOT:
+    case ENOMEM:
+      return Status::kNoSpace;
+    case EAGAIN:
+    case EBUSY:
+      return Status::kBusy;
+    default:
+      return Status::kInvalid;
+  }
+}
+
+/// Before anything is made: the directory exists, is ours to write, and has room.
+Status check_room(const PoolOptions& options, std::string* why) {
+  const std::string directory = directory_of(options.path);
+  struct stat info{};
+  if (stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return fail(Status::kNotFound, why,
+                "directory " + directory + " does not exist; create it or change `pool`");
+  }
+  if (access(directory.c_str(), W_OK | X_OK) != 0) {
+    return fail(Status::kInvalid, why,
+                "no permission to create a file in " + directory + " (" + std::strerror(errno) +
+                    "); change its owner or mode, or change `pool`");
+  }
+  struct statvfs room{};
+  if (statvfs(directory.c_str(), &room) != 0) return Status::kOk;
+  const uint64_t free_bytes = uint64_t{room.f_bavail} * room.f_frsize;
+  if (free_bytes >= options.pool_bytes) return Status::kOk;
+  return fail(Status::kNoSpace, why,
+              "a pool of " + mib(options.pool_bytes) + " does not fit: " + directory + " has " +
+                  mib(free_bytes) + " free; make room or set a smaller `pool_bytes`");
+}
+
+/// True if the file's pages can be mapped so that a cache-line flush makes them durable.
+bool is_dax(const std::string& path) noexcept {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct stat info{};
+  bool dax = fstat(fd, &info) == 0 && S_ISCHR(info.st_mode);
+  if (!dax) {
+    void* page = mmap(nullptr, 4096, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+    dax = page != MAP_FAILED;
+    if (dax) munmap(page, 4096);
+  }
+  ::close(fd);
+  return dax;
+}
+
+bool is_memory_file_system(const std::string& path) noexcept {
+  struct statfs info{};
+  if (statfs(path.c_str(), &info) != 0) return false;
+  return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC || info.f_type == HUGETLBFS_MAGIC;
+}
+
+uint64_t device_bytes(const struct stat& info) noexcept {
+  const std::string path = "/sys/dev/char/" + std::to_string(major(info.st_rdev)) + ":" +
+                           std::to_string(minor(info.st_rdev)) + "/size";
+  std::FILE* file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) return 0;
+  std::array<char, 32> text{};
+  const size_t n = std::fread(text.data(), 1, text.size() - 1, file);
+  std::fclose(file);
+  return n == 0 ? 0 : std::strtoull(text.data(), nullptr, 10);
+}
+
+struct Preparation {
+  pool::Space::Prepare prepare;
+  uint64_t bytes;
+};
+
+int construct(PMEMobjpool* handle, void* object, void* argument) noexcept {
+  const auto* p = static_cast<const Preparation*>(argument);
+  auto* aligned = reinterpret_cast<std::byte*>(
+      align_up<uintptr_t>(reinterpret_cast<uintptr_t>(object), kCacheLineBytes));
+  if (p->prepare != nullptr) p->prepare(aligned);
+  pmemobj_persist(handle, aligned, p->bytes);
+  return 0;
+}
+
+pool::SpaceObject aligned_object(PMEMoid oid) noexcept {
+  const uint64_t offset = align_up<uint64_t>(oid.off, kCacheLineBytes);
+  return {offset, oid.off + pmemobj_alloc_usable_size(oid) - offset};
+}
+
+}  // namespace
+
+uint64_t default_index_buckets(uint64_t pool_bytes) noexcept {
+  return std::max(kIndexBucketsMin, std::bit_floor(pool_bytes / 256 / 2));
+}
+
+PoolFile::~PoolFile() { close(); }
+
+void PoolFile::close() noexcept {
+  if (handle_ != nullptr) pmemobj_close(pop(handle_));
+  handle_ = nullptr;
+}
+
+Result<std::unique_ptr<PoolFile>> PoolFile::open(const PoolOptions& options, std::string* why) {
+  std::unique_ptr<PoolFile> file(new PoolFile);
+  struct stat info{};
+  const bool exists = stat(options.path.c_str(), &info) == 0;
+  const int error = errno;
+  if (!exists && error != ENOENT) {
+    return std::unexpected(fail(status_of_errno(error), why,
+                                "cannot look at " + options.path + ": " + std::strerror(error)));
+  }
+  if (!exists && !options.create) {
+    return std::unexpected(fail(Status::kNotFound, why,
+                                "there is no pool at " + options.path +
+                                    "; start with --create to make one, or change `pool`"));
+  }
+  if (!exists) {
+    if (const Status s = file->create(options, why); !ok(s)) return std::unexpected(s);
+  }
+  if (const Status s = file->attach(options.path, why); !ok(s)) return std::unexpected(s);
+  if (const Status s = file->check_root(options, why); !ok(s)) return std::unexpected(s);
+  if (const Status s = file->choose_persistence(options, why); !ok(s)) return std::unexpected(s);
+  file->created_ |= !exists;
+  return file;
+}
+
+Status PoolFile::create(const PoolOptions& options, std::string* why) {
+  const uint64_t buckets = options.index_buckets != 0 ? options.index_buckets
+                                                      : default_index_buckets(options.pool_bytes);
+  if (!std::has_single_bit(buckets) || buckets < kIndexBucketsMin) {
+    return fail(Status::kInvalid, why,
+                "index_buckets must be a power of two of at least 1024, or 0 for the default");
+  }
+  const uint64_t fixed =
+      pool::root_bytes(options.geometry) + buckets * sizeof(index::Bucket) * 5 / 4;
+  if (options.pool_bytes < fixed + 2 * options.geometry.segment_bytes + (uint64_t{16} << 20)) {
+    return fail(Status::kInvalid, why,
+                "pool_bytes of " + mib(options.pool_bytes) +
+                    " is too small for its directory, index and segments; it takes at least " +
+                    mib(fixed + 2 * options.geometry.segment_bytes + (uint64_t{17} << 20)));
+  }
+  if (const Status s = check_room(options, why); !ok(s)) return s;
+  // Made under another name and renamed when complete, so that a crash never leaves half a pool.
+  const std::string draft = options.path + ".new";
+  if (const int fd = ::open(draft.c_str(), O_RDWR | O_CLOEXEC); fd >= 0) {
+    const bool idle = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    ::close(fd);
+    if (!idle) {
+      return fail(Status::kBusy, why,
+                  draft + " is in use: another dinomo-dpm is creating this pool; wait for it");
+    }
+    unlink(draft.c_str());
+  }
+  handle_ = pmemobj_create(draft.c_str(), pool::kLayoutName, options.pool_bytes, 0600);
+  if (handle_ == nullptr) {
+    const int error = errno;
+    unlink(draft.c_str());
+    return fail(status_of_errno(error), why,
+                "cannot create a pool of " + mib(options.pool_bytes) + " at " + options.path +
+                    ": " + std::strerror(error) + " (" + pmemobj_errormsg() + ")");
+  }
+  memory_ = {reinterpret_cast<std::byte*>(handle_), options.pool_bytes};
+  const Status formatted = format(options, why);
+  close();
+  if (!ok(formatted)) {
+    unlink(draft.c_str());
+    return formatted;
+  }
+  if (syscall(SYS_renameat2, AT_FDCWD, draft.c_str(), AT_FDCWD, options.path.c_str(),
+              1u /* RENAME_NOREPLACE */) != 0 &&
+      link(draft.c_str(), options.path.c_str()) != 0) {
+    const int error = errno;
+    unlink(draft.c_str());
+    return fail(status_of_errno(error), why,
+                "cannot put the new pool at " + options.path + ": " + std::strerror(error));
+  }
+  unlink(draft.c_str());
+  return Status::kOk;
+}
+
+Status PoolFile::format(const PoolOptions& options, std::string* why) {
+  PMEMobjpool* p = pop(handle_);
+  const uint64_t root = pool::root_bytes(options.geometry);
+  const PMEMoid oid = pmemobj_root(p, root + kCacheLineBytes);
+  if (OID_IS_NULL(oid)) {
+    return fail(Status::kNoSpace, why, "pool_bytes is too small for the directory");
+  }
+  superblock_offset_ = align_up<uint64_t>(oid.off, kCacheLineBytes);
+  const uint64_t buckets =
+      options.index_buckets != 0 ? options.index_buckets : default_index_buckets(memory_.size());
+  const auto table =
+      allocate(pool::ObjectType::kIndexTable, buckets * sizeof(index::Bucket), nullptr, 0);
+  // Overflow buckets for a full table at two items a bucket, taken now so that merging never lacks
+  // them because segments took all memory.
+  const auto overflow =
+      allocate(pool::ObjectType::kOverflow, buckets * 3 / 16 * sizeof(index::Bucket), nullptr, 0);
+  if (!table || !overflow) {
+    return fail(Status::kNoSpace, why,
+                "the index does not fit the pool; set a larger pool_bytes or fewer index_buckets");
+  }
+  persist_ = pool::make_persist(pool::Persistence::kMsync);  // right for every kind of file
+  index::format_table({at(table->offset), buckets * sizeof(index::Bucket)}, kFirstTableVersion,
+                      *persist_);
+  const pool::Superblock s =
+      pool::make_superblock(options.geometry, superblock_offset_, memory_.size(), options.uuid,
+                            options.hash_seed, options.unix_ms);
+  auto* index_root = record<pool::IndexRoot>(s.index_root_offset);
+  index_root->current =
+      pool::TableRef(table->offset, static_cast<uint32_t>(std::countr_zero(buckets)),
+                     kFirstTableVersion)
+          .word();
+  record<pool::PoolState>(s.state_offset)->clean_shutdown = pool::kCleanShutdown;
+  persist_->persist(at(superblock_offset_), root);
+  *record<pool::Superblock>(superblock_offset_) = s;
+  persist_->persist(at(superblock_offset_), sizeof s);
+  return Status::kOk;
+}
+
+Status PoolFile::attach(const std::string& path, std::string* why) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0) {
+    return fail(status_of_errno(errno), why,
+                "cannot look at " + path + ": " + std::strerror(errno));
+  }
+  if (access(path.c_str(), R_OK | W_OK) != 0) {
+    return fail(Status::kInvalid, why,
+                "no permission to read and write " + path + "; change its owner or mode");
+  }
+  const bool device = S_ISCHR(info.st_mode);
+  if (!device && !S_ISREG(info.st_mode)) {
+    return fail(Status::kInvalid, why, path + " is neither a file nor a DAX device");
+  }
+  if (!device && static_cast<uint64_t>(info.st_size) < PMEMOBJ_MIN_POOL) {
+    return fail(Status::kCorrupt, why,
+                path + " has " + std::to_string(info.st_size) +
+                    " bytes, too few for any pool: it is no pool, or it was truncated; restore it");
+  }
+  handle_ = pmemobj_open(path.c_str(), nullptr);  // any layout: a wrong one gets its own message
+  if (handle_ == nullptr) {
+    const int error = errno;
+    if (error == EAGAIN || error == EWOULDBLOCK) {
+      return fail(Status::kBusy, why,
+                  path +
+                      " is open in another process; only one dinomo-dpm may serve a pool: stop "
+                      "the other one first");
+    }
+    return fail(status_of_errno(error), why,
+                path + " cannot be opened as a pool: it is none, or it was damaged or truncated (" +
+                    pmemobj_errormsg() + "); look at it with `pmempool info` and restore a backup");
+  }
+  const uint64_t bytes = device ? device_bytes(info) : static_cast<uint64_t>(info.st_size);
+  path_ = path;
+  memory_ = {reinterpret_cast<std::byte*>(handle_), bytes};
+  return Status::kOk;
+}
+
+Status PoolFile::check_root(const PoolOptions& options, std::string* why) {
+  PMEMobjpool* p = pop(handle_);
+  // The layout name is the first thing after the pool header (pmempool shows it there).
+  constexpr uint64_t kLayoutOffset = 4096;
+  const char* layout = reinterpret_cast<const char*>(memory_.data() + kLayoutOffset);
+  const std::string name(layout, strnlen(layout, PMEMOBJ_MAX_LAYOUT));
+  if (name != pool::kLayoutName) {
+    return fail(name.starts_with("dinomo-") ? Status::kVersion : Status::kInvalid, why,
+                path_ + " has layout \"" + name + "\", this build needs \"" + pool::kLayoutName +
+                    "\": it is a pool of another program or version; check `pool`");
+  }
+  if (options.create && pmemobj_root_size(p) == 0) {
+    // Made empty by `pmempool create -l dinomo-1 obj`, which is how a DAX device gets its pool.
+    created_ = true;
+    if (const Status s = format(options, why); !ok(s)) return s;
+  }
+  const uint64_t root_bytes = pmemobj_root_size(p);
+  if (root_bytes < sizeof(pool::Superblock) + kCacheLineBytes) {
+    return fail(Status::kInvalid, why,
+                path_ +
+                    " has no superblock: it was never finished; "
+                    "check `pool`, or start with --create to finish it");
+  }
+  const PMEMoid oid = pmemobj_root(p, root_bytes);
+  superblock_offset_ = align_up<uint64_t>(oid.off, kCacheLineBytes);
+  root_end_ = oid.off + root_bytes;
+  const pool::Superblock& s = superblock();
+  std::string reason;
+  if (const Status status = pool::check_superblock(s, memory_.size(), &reason); !ok(status)) {
+    return fail(status, why, path_ + ": " + reason);
+  }
+  const pool::TableRef table(record<pool::IndexRoot>(s.index_root_offset)->current);
+  const bool table_fits =
+      table && table.buckets_log2() < 40 && table.offset_bytes() < memory_.size() &&
+      table.buckets() * sizeof(index::Bucket) <= memory_.size() - table.offset_bytes();
+  if (!table_fits ||
+      s.sessions_offset + s.session_count * pool::session_bytes(s.session_window) > root_end_) {
+    return fail(Status::kCorrupt, why,
+                path_ +
+                    ": the index root or a record lies outside of the pool: it was damaged; "
+                    "restore the pool from a backup");
+  }
+  return Status::kOk;
+}
+
+Status PoolFile::choose_persistence(const PoolOptions& options, std::string* why) {
+  const bool dax = is_dax(path_);
+  const bool memory_only = is_memory_file_system(path_);
+  switch (options.persistence) {
+    case PersistenceChoice::kAuto:
+      domain_ = dax                          ? pool::Persistence::kDax
+                : options.require_power_safe ? pool::Persistence::kMsync
+                                             : pool::Persistence::kPageCache;
+      break;
+    case PersistenceChoice::kDax:
+      domain_ = pool::Persistence::kDax;
+      break;
+    case PersistenceChoice::kPageCache:
+      domain_ = pool::Persistence::kPageCache;
+      break;
+    case PersistenceChoice::kMsync:
+      domain_ = pool::Persistence::kMsync;
+      break;
+  }
+  if (domain_ == pool::Persistence::kDax && !dax) {
+    return fail(Status::kUnsupported, why,
+                "persistence = dax is demanded, but " + path_ +
+                    " is not on a DAX device or file system; move the pool or set persistence = "
+                    "auto, page-cache or msync");
+  }
+  if (options.require_power_safe &&
+      (domain_ == pool::Persistence::kPageCache || (memory_only && !dax))) {
+    return fail(
+        Status::kUnsupported, why,
+        "require_power_safe is set, but a pool at " + path_ + " with persistence = " +
+            pool::persistence_name(domain_) + (memory_only ? " lies in memory and" : "") +
+            " does not survive a power failure; use DAX, or a disk with persistence = msync");
+  }
+  persist_ = pool::make_persist(domain_);
+  return Status::kOk;
+}
+
+Result<pool::SpaceObject> PoolFile::allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
+                                             uint64_t prepared_bytes) noexcept {
+  Preparation preparation{prepare, prepared_bytes};
+  PMEMoid oid = OID_NULL;
+  // 48 bytes: the allocator's addresses are at least 16-aligned.
+  if (pmemobj_alloc(pop(handle_), &oid, bytes + 48, static_cast<uint64_t>(type),
+                    prepare != nullptr ? construct : nullptr, &preparation) != 0) {
+    return std::unexpected(Status::kNoSpace);
+  }
+  return aligned_object(oid);
+}
+
+std::vector<pool::SpaceObject> PoolFile::objects(pool::ObjectType type) {
+  std::vector<pool::SpaceObject> found;
+  for (PMEMoid oid = pmemobj_first(pop(handle_)); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
+    if (pmemobj_type_num(oid) == static_cast<uint64_t>(type)) found.push_back(aligned_object(oid));
+  }
+  return found;
+}
+
+}  // namespace dinomo::dpm

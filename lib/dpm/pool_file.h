@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The pool on disk or on a DAX device: a libpmemobj pool (layout kLayoutName, so that `pmempool`
+// understands it) whose root object holds the superblock and the fixed records, and whose other
+// objects are the index table, overflow chunks and segments.
+//
+// Thread rule: open() and close by the main thread; allocate() by any.
+// Errors: a Status and, in *why, one sentence that says what is wrong and what to do.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "pool/space.h"
+#include "pool/superblock.h"
+
+namespace dinomo::dpm {
+
+enum class PersistenceChoice : uint8_t { kAuto, kDax, kPageCache, kMsync };
+
+struct PoolOptions {
+  std::string path;
+  bool create = false;      // make the pool if there is no file; an existing file is never replaced
+  uint64_t pool_bytes = 0;  // of a new pool
+  uint64_t index_buckets = 0;      // of a new pool, a power of two; 0: from pool_bytes
+  pool::PoolGeometry geometry;     // of a new pool
+  std::array<uint8_t, 16> uuid{};  // of a new pool, random
+  uint64_t hash_seed = 0;          // of a new pool, random and secret
+  uint64_t unix_ms = 0;            // now
+  PersistenceChoice persistence = PersistenceChoice::kAuto;
+  bool require_power_safe = false;
+};
+
+/// Room for an item of 256 bytes in every 256 bytes of the pool, at two items a bucket.
+uint64_t default_index_buckets(uint64_t pool_bytes) noexcept;
+
+class PoolFile final : public pool::Space {
+ public:
+  static Result<std::unique_ptr<PoolFile>> open(const PoolOptions& options, std::string* why);
+  ~PoolFile() override;
+  PoolFile(const PoolFile&) = delete;
+  PoolFile& operator=(const PoolFile&) = delete;
+
+  MutableBytes memory() noexcept override { return memory_; }
+  uint64_t superblock_offset() const noexcept override { return superblock_offset_; }
+  pool::Persist& persist() noexcept override { return *persist_; }
+  pool::Persistence persistence() const noexcept override { return domain_; }
+  Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
+                                     uint64_t prepared_bytes) noexcept override;
+  std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
+
+  const std::string& path() const noexcept { return path_; }
+  bool created() const noexcept { return created_; }
+
+ private:
+  PoolFile() = default;
+  Status create(const PoolOptions& options, std::string* why);
+  Status format(const PoolOptions& options, std::string* why);
+  Status attach(const std::string& path, std::string* why);
+  Status check_root(const PoolOptions& options, std::string* why);
+  Status choose_persistence(const PoolOptions& options, std::string* why);
+  void close() noexcept;
+
+  void* handle_ = nullptr;  // PMEMobjpool
+  MutableBytes memory_;
+  uint64_t superblock_offset_ = 0;
+  uint64_t root_end_ = 0;
+  std::unique_ptr<pool::Persist> persist_;
+  pool::Persistence domain_ = pool::Persistence::kPageCache;
+  std::string path_;
+  bool created_ = false;
+};
+
+}  // namespace dinomo::dpm

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every segment of the pool: its state, and how many of its bytes the index refers to.
+//
+// A segment is reclaimed when it is closed (merged, nothing is appended any more) and its live
+// bytes are 0. Both facts share one word, so exactly one thread sees the change to "closed and
+// empty" and hands the segment to the service, which frees it after a grace period for remote
+// readers.
+//
+// Thread rule: grants, reclaim and start-up by the service thread; add_live, sub_live, close and
+// look-ups by any merge worker.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <vector>
+
+#include "index/index_writer.h"
+#include "pool/space.h"
+
+namespace dinomo::dpm {
+
+inline constexpr uint32_t kNoSegment = UINT32_MAX;
+
+struct SegmentCounts {
+  uint64_t total = 0;  // objects that exist
+  uint64_t free = 0;
+  uint64_t open = 0;
+  uint64_t merged = 0;  // closed, not yet free
+  uint64_t live_bytes = 0;
+  uint64_t reclaimed = 0;  // since start
+};
+
+struct Grant {
+  uint16_t log_id;
+  uint32_t incarnation;
+  uint64_t sequence;
+  uint64_t unix_ms;
+};
+
+class SegmentTable final : public index::KeySource {
+ public:
+  SegmentTable(pool::Space& space, uint32_t reserve);
+
+  /// Start-up: reads all headers. Afterwards live bytes are to be counted with add_live(), then
+  /// settle() decides what is free.
+  void load();
+  void settle();
+
+  /// A free segment, its header durable and open. `urgent` grants may use the reserve. kNoSpace.
+  Result<uint32_t> grant(const Grant& grant, bool urgent) noexcept;
+
+  /// Takes back a grant that was never answered.
+  void revoke_grant(uint32_t id) noexcept;
+
+  /// Nothing is appended any more; entries end at `end_bytes`, the last one has `last_lsn`.
+  void close(uint32_t id, uint64_t end_bytes, uint64_t last_lsn) noexcept;
+
+  /// Segment that holds the bytes at `offset`, or kNoSegment.
+  uint32_t find(uint64_t offset) const noexcept;
+
+  void add_live(uint32_t id, uint64_t bytes) noexcept;
+  void sub_live(uint32_t id, uint64_t bytes) noexcept;
+
+  /// Frees segments that have been empty since before now - grace. Returns how many.
+  uint32_t reclaim(uint64_t now_ns, uint64_t grace_ns) noexcept;
+  bool reclaim_pending() const noexcept { return pending_.load(std::memory_order_relaxed) != 0; }
+
+  uint32_t size() const noexcept { return count_.load(std::memory_order_acquire); }
+  uint64_t offset(uint32_t id) const noexcept { return segments_[id].offset; }
+  pool::SegmentHeader& header(uint32_t id) noexcept {
+    return *space_.record<pool::SegmentHeader>(segments_[id].offset);
+  }
+  Bytes bytes(uint32_t id) noexcept { return {space_.at(segments_[id].offset), segment_bytes_}; }
+  uint64_t live(uint32_t id) const noexcept {
+    return segments_[id].live.load(std::memory_order_relaxed) & ~kClosedBit;
+  }
+  SegmentCounts counts() const noexcept;
+
+  Result<Bytes> key_at(pool::GlobalAddress address) noexcept override;
+
+ private:
+  static constexpr uint64_t kClosedBit = uint64_t{1} << 63;
+  struct Segment {
+    uint64_t offset = 0;
+    std::atomic<uint64_t> live{0};  // bit 63: closed
+    bool free = false;              // service thread
+  };
+  struct Empty {
+    uint32_t id;
+    uint64_t since_ns;  // 0: not yet looked at
+  };
+  uint32_t add(uint64_t offset) noexcept;
+  void fill_free_list(uint64_t wanted) noexcept;
+  void set_state(uint32_t id, pool::SegmentState state) noexcept;
+  void hand_to_reclaim(uint32_t id) noexcept;
+
+  pool::Space& space_;
+  const uint64_t segment_bytes_;
+  const uint32_t reserve_;
+  std::vector<Segment> segments_;
+  std::vector<std::atomic<uint32_t>> starts_;  // by offset / segment_bytes: segment starting there
+  std::atomic<uint32_t> count_{0};
+  std::deque<uint32_t> free_;
+  std::atomic<uint64_t> free_count_{0};
+  std::mutex empties_mutex_;
+  std::deque<Empty> empties_;
+  std::atomic<uint64_t> pending_{0};
+  std::atomic<uint64_t> reclaimed_{0};
+  std::atomic<uint64_t> open_{0};
+};
+
+}  // namespace dinomo::dpm

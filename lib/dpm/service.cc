@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dpm/service.h"
+
+#include <sched.h>
+
+#include "log/format.h"
+#include "pool/superblock.h"
+
+namespace dinomo::dpm {
+
+namespace {
+
+constexpr uint64_t kBeatNs = 10'000'000;
+constexpr uint64_t kOverflowChunkBucketsMin = 1024;
+
+/// Stands for the fabric until serve(): no KN is connected, so nobody has to be locked out.
+class NobodyConnected final : public fabric::Target {
+ public:
+  uint32_t poll() noexcept override { return 0; }
+  Status revoke(uint16_t) noexcept override { return Status::kOk; }
+  bool connected(uint16_t) noexcept override { return false; }
+};
+
+}  // namespace
+
+Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, Log log)
+    : space_(space),
+      clock_(clock),
+      config_(config),
+      log_(std::move(log)),
+      segments_(space, config.reserve_segments),
+      sessions_(space),
+      nobody_(std::make_unique<NobodyConnected>()) {
+  if (!log_) log_ = [](const std::string&) {};
+  const pool::TableRef table(
+      space.record<pool::IndexRoot>(space.superblock().index_root_offset)->current);
+  overflow_ = std::make_unique<index::OverflowPool>(
+      space, std::max(kOverflowChunkBucketsMin, table.buckets() / 32));
+  index_ = std::make_unique<index::IndexWriter>(space.memory(), table, space.persist(), segments_,
+                                                *overflow_);
+  merger_ = std::make_unique<Merger>(space, segments_, *index_, sessions_, clock);
+  merges_ = std::make_unique<MergePool>(*merger_, config.merge_workers);
+}
+
+Service::~Service() { merges_.reset(); }
+
+pool::PoolState& Service::state() noexcept {
+  return *space_.record<pool::PoolState>(space_.superblock().state_offset);
+}
+
+Result<std::unique_ptr<Service>> Service::start(pool::Space& space, Clock& clock,
+                                                const ServiceConfig& config, Log log,
+                                                std::string* why) {
+  std::unique_ptr<Service> service(new Service(space, clock, config, std::move(log)));
+  if (const Status s = service->recover(why); !ok(s)) return std::unexpected(s);
+  return service;
+}
+
+void Service::begin_boot() noexcept {
+  pool::PoolState& s = state();
+  report_.clean = s.clean_shutdown == pool::kCleanShutdown;
+  s.boot_count += 1;
+  s.clean_shutdown = 0;
+  s.persistence = static_cast<uint64_t>(space_.persistence());
+  space_.persist().persist(&s, sizeof s);
+}
+
+Status Service::recover(std::string* why) {
+  started_ns_ = clock_.now_ns();
+  begin_boot();
+  segments_.load();
+  revoke_unanswered_grants(space_, segments_);
+  recover_index(space_, segments_, *index_, *overflow_, *merges_, &report_);
+  segments_.settle();
+  if (!report_.clean) sessions_.repair();
+  logs_ = recover_logs(space_, segments_, &report_);
+  merger_->counters().items.store(static_cast<int64_t>(report_.items));
+  directory_ = std::make_unique<Directory>(space_, segments_, *merges_, *nobody_, clock_, logs_);
+  Status merged = Status::kInProgress;
+  while ((merged = directory_->merge_everything()) == Status::kInProgress) {
+    if (merges_->poll() == 0) sched_yield();
+  }
+  if (!ok(merged)) {
+    if (why != nullptr) {
+      *why = std::string("a log cannot be merged (") + status_name(merged) +
+             "): the pool is full or its index is damaged";
+    }
+    return merged;
+  }
+  for (auto& log : logs_) {
+    if (log->sequence > log->granted.load()) continue;
+    const uint32_t id = log->open_segment(log->sequence);
+    if (id == kNoSegment || log->offset + log::kUnitBytes > segments_.bytes(id).size()) continue;
+    const auto h = load<log::EntryHeader>(segments_.bytes(id).data() + log->offset);
+    if (h.generation == segments_.header(id).generation) ++report_.torn_tails;
+  }
+  directory_->close_orphans();
+  report_.entries_merged = merger_->counters().entries.load();
+  report_.duration_ns = clock_.now_ns() - started_ns_;
+  return Status::kOk;
+}
+
+void Service::serve(fabric::Target& target) {
+  target_ = &target;
+  directory_ = std::make_unique<Directory>(space_, segments_, *merges_, target, clock_, logs_);
+  mailboxes_ = std::make_unique<MailboxServer>(space_, segments_, *directory_, clock_, log_);
+}
+
+void Service::beat() noexcept {
+  const uint64_t now_ns = clock_.now_ns();
+  if (now_ns < beat_at_ns_) return;
+  beat_at_ns_ = now_ns + kBeatNs;
+  std::atomic_ref<uint64_t>(state().heartbeat).fetch_add(1, std::memory_order_release);
+}
+
+uint32_t Service::poll() {
+  uint32_t events = target_->poll();
+  events += mailboxes_->poll();
+  events += directory_->follow_tails();
+  events += merges_->poll();
+  if (segments_.reclaim_pending()) {
+    events += segments_.reclaim(clock_.now_ns(), uint64_t{config_.reclaim_grace_ms} * 1'000'000u);
+  }
+  beat();
+  return events;
+}
+
+bool Service::stop() {
+  const Status merged = directory_->merge_everything();
+  merges_->poll();
+  if (merged == Status::kInProgress) return false;
+  if (!ok(merged)) {
+    log_(std::string("a log could not be merged (") + status_name(merged) +
+         "); the pool is left as after a crash, which is safe");
+    return true;
+  }
+  state().clean_shutdown = pool::kCleanShutdown;
+  space_.persist().persist(&state(), sizeof(pool::PoolState));
+  return true;
+}
+
+ServiceStats Service::stats() {
+  ServiceStats s;
+  MergeCounters& c = merger_->counters();
+  s.uptime_ms = (clock_.now_ns() - started_ns_) / 1'000'000u;
+  s.boot_count = state().boot_count;
+  s.items = static_cast<uint64_t>(std::max<int64_t>(0, c.items.load()));
+  s.merged_entries = c.entries.load();
+  s.merged_bytes = c.bytes.load();
+  s.merged_puts = c.puts.load();
+  s.merged_deletes = c.deletes.load();
+  s.merge_batches = c.batches.load();
+  s.merge_replayed = c.replayed.load();
+  s.merge_stalls = c.stalls.load();
+  s.lag_entries = directory_->lag_entries();
+  s.segments = segments_.counts();
+  s.segments_free_bytes = s.segments.free * space_.superblock().segment_bytes;
+  s.overflow_used = overflow_->used();
+  s.overflow_capacity = overflow_->capacity();
+  s.index_buckets = index_->table().buckets();
+  s.session_evictions = sessions_.evictions();
+  if (mailboxes_ != nullptr) s.mailbox = mailboxes_->counters();
+  s.recovery = report_;
+  return s;
+}
+
+}  // namespace dinomo::dpm

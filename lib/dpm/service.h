@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The memory node: recovers a pool, then serves mailboxes, merges logs and reclaims segments, until
+// it is stopped. Everything happens in poll() and, if there are workers, in merge tasks; the
+// service reads time only from its Clock, so the simulator runs it as it is with merge_workers = 0.
+//
+// Thread rule: all calls from one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/clock.h"
+#include "dpm/mailbox_server.h"
+#include "dpm/recovery.h"
+#include "fabric/driver.h"
+#include "pool/space.h"
+
+namespace dinomo::dpm {
+
+struct ServiceConfig {
+  uint32_t merge_workers = 1;      // 0: merge inside of poll()
+  uint32_t reclaim_grace_ms = 50;  // an emptied segment is not granted again for so long
+  uint32_t reserve_segments = 2;   // only for urgent grants: deletes go on when the pool is full
+};
+
+struct ServiceStats {
+  uint64_t uptime_ms = 0;
+  uint64_t boot_count = 0;
+  uint64_t items = 0;
+  uint64_t merged_entries = 0;
+  uint64_t merged_bytes = 0;
+  uint64_t merged_puts = 0;
+  uint64_t merged_deletes = 0;
+  uint64_t merge_batches = 0;
+  uint64_t merge_replayed = 0;
+  uint64_t merge_stalls = 0;
+  uint64_t lag_entries = 0;
+  SegmentCounts segments;
+  uint64_t segments_free_bytes = 0;
+  uint64_t overflow_used = 0;
+  uint64_t overflow_capacity = 0;
+  uint64_t index_buckets = 0;
+  uint64_t session_evictions = 0;
+  MailboxCounters mailbox;
+  RecoveryReport recovery;
+};
+
+class Service {
+ public:
+  using Log = std::function<void(const std::string&)>;
+
+  /// Recovers the pool; may take a while. `log` gets sentences for people, from poll() only.
+  static Result<std::unique_ptr<Service>> start(pool::Space& space, Clock& clock,
+                                                const ServiceConfig& config, Log log,
+                                                std::string* why);
+  ~Service();
+
+  /// KNs reach the pool through it from now on. Must outlive the service. Once, before poll().
+  void serve(fabric::Target& target);
+
+  /// One turn; never blocks. Returns the events handled, 0 if there was nothing to do.
+  uint32_t poll();
+
+  /// Orderly end: merges what is in the logs and marks the pool as cleanly shut down. True when
+  /// done; call again (instead of poll) until then, or give up: the pool is sound at any time.
+  bool stop();
+
+  /// Cheap enough for every second.
+  ServiceStats stats();
+
+  const RecoveryReport& recovery() const noexcept { return report_; }
+  index::IndexWriter& index() noexcept { return *index_; }
+  SegmentTable& segments() noexcept { return segments_; }
+
+ private:
+  Service(pool::Space& space, Clock& clock, const ServiceConfig& config, Log log);
+  void begin_boot() noexcept;
+  Status recover(std::string* why);
+  void beat() noexcept;
+  pool::PoolState& state() noexcept;
+
+  pool::Space& space_;
+  Clock& clock_;
+  const ServiceConfig config_;
+  Log log_;
+  RecoveryReport report_;
+  SegmentTable segments_;
+  std::unique_ptr<index::OverflowPool> overflow_;
+  std::unique_ptr<index::IndexWriter> index_;
+  SessionTable sessions_;
+  std::unique_ptr<Merger> merger_;
+  LogStates logs_;
+  std::unique_ptr<MergePool> merges_;  // its tasks use all of the above: destroyed first
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<MailboxServer> mailboxes_;
+  fabric::Target* target_ = nullptr;
+  std::unique_ptr<fabric::Target> nobody_;  // before serve()
+  uint64_t started_ns_ = 0;
+  uint64_t beat_at_ns_ = 0;
+};
+
+}  // namespace dinomo::dpm

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Overflow buckets of the index, allocated by bump from chunk objects (ObjectType::kOverflow).
+// Which buckets are in use is volatile: recovery walks the chains and tells with mark_used(), so a
+// crash between allocating a bucket and linking it leaks nothing.
+//
+// Thread rule: allocate() and release() from any merge worker (a lock, taken once per chain
+// growth); mark_used() from parallel recovery; the rest at start-up, alone.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "index/format.h"
+#include "pool/space.h"
+
+namespace dinomo::index {
+
+class OverflowPool {
+ public:
+  /// Takes over the chunks that exist. `chunk_buckets`: size of chunks allocated later.
+  OverflowPool(pool::Space& space, uint64_t chunk_buckets);
+
+  /// Pool offset of a bucket with undefined content; kNoSpace when the pool is full.
+  Result<uint64_t> allocate() noexcept;
+
+  /// A bucket that no chain refers to and no reader can still be in.
+  void release(uint64_t offset) noexcept;
+
+  /// Recovery: claims a bucket for a chain. False if the offset is no overflow bucket or was
+  /// claimed before (crossed chains).
+  bool mark_used(uint64_t offset) noexcept;
+
+  /// Recovery is over: everything unclaimed is free.
+  void finish_recovery();
+
+  uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
+  uint64_t capacity() const noexcept { return capacity_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Chunk {
+    uint64_t offset;
+    uint64_t buckets;
+    uint64_t bumped;                                   // buckets below were handed out at some time
+    std::unique_ptr<std::atomic<uint64_t>[]> claimed;  // only until finish_recovery()
+  };
+  void add(const pool::SpaceObject& object, bool for_recovery);
+
+  pool::Space& space_;
+  const uint64_t chunk_buckets_;
+  std::mutex mutex_;
+  std::vector<Chunk> chunks_;
+  std::vector<uint64_t> free_;
+  std::atomic<uint64_t> used_{0};
+  std::atomic<uint64_t> capacity_{0};
+};
+
+}  // namespace dinomo::index
