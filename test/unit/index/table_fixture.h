@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "common/hash.h"
 #include "index/index_writer.h"
 #include "test/support/memory_space.h"
 
