@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "app/dinomo-bench/kn_stats.h"
 
+#include <algorithm>
+#include <string_view>
+
 namespace dinomo::bench {
 
 namespace {
 
-constexpr const char* kGauges = "gauges";
+// Levels, which a difference would turn into nonsense; everything else only grows.
+bool is_level(std::string_view name) {
+  constexpr std::string_view kLevels[] = {
+      "workers",         "unmerged_entries", "unmerged_segments",  "cache_values",
+      "cache_shortcuts", "cache_used_bytes", "cache_budget_bytes", "average_miss_millirt"};
+  return std::ranges::find(kLevels, name) != std::end(kLevels) || name.starts_with("merge_lag");
+}
 
 void add(json* sum, const json& more) {
   for (const auto& [name, value] : more.items()) {
@@ -24,7 +33,7 @@ json difference(const json& before, const json& after) {
   json out = json::object();
   for (const auto& [name, value] : after.items()) {
     const json old = before.contains(name) ? before[name] : json();
-    if (name == kGauges) {
+    if (is_level(name)) {
       out[name] = value;
     } else if (value.is_object()) {
       out[name] = difference(old.is_object() ? old : json::object(), value);
@@ -62,47 +71,64 @@ json kn_stats_delta(const json& before, const json& after) {
   return difference(before, after);
 }
 
+namespace {
+
+// Outcomes of a GET: the counter of each, the counter of its round trips, the name in the summary.
+struct Outcome {
+  const char* counter;
+  const char* round_trips;
+  const char* name;
+};
+constexpr Outcome kOutcomes[] = {{"value_hits", nullptr, "value_hit"},
+                                 {"unmerged_hits", "unmerged_rts", "unmerged_hit"},
+                                 {"shortcut_hits", "shortcut_rts", "shortcut_hit"},
+                                 {"misses", "miss_rts", "miss"},
+                                 {"absent", "absent_rts", "absent"}};
+
+void summarise_reads(const json& delta, json* out) {
+  double found = 0;
+  for (const Outcome& o : kOutcomes) found += number(delta, o.counter);
+  for (const Outcome& o : kOutcomes) {
+    const double count = number(delta, o.counter);
+    if (found > 0 && delta.contains(o.counter)) (*out)["share"][o.name] = count / found;
+    if (count > 0 && o.round_trips != nullptr && delta.contains(o.round_trips)) {
+      (*out)["round_trips_per_op"][o.name] = number(delta, o.round_trips) / count;
+    }
+  }
+}
+
+}  // namespace
+
 json kn_summary(const json& delta) {
   if (!delta.is_object()) return {};
   json out = json::object();
-  const double found = number(delta, "value_hits") + number(delta, "shortcut_hits") +
-                       number(delta, "misses") + number(delta, "absent");
-  // Outcome of a GET, the counter of its kind, the name of its round trips.
-  struct Kind {
-    const char* counter;
-    const char* round_trips;
-  };
-  constexpr Kind kKinds[] = {{"value_hits", "value_hit"},
-                             {"shortcut_hits", "shortcut_hit"},
-                             {"misses", "miss"},
-                             {"absent", "absent"},
-                             {"puts", "put"}};
-  const json round_trips = delta.value("round_trips", json::object());
-  for (const Kind& kind : kKinds) {
-    const double count = number(delta, kind.counter);
-    const bool of_get = std::string_view(kind.round_trips) != "put";
-    if (of_get && found > 0 && delta.contains(kind.counter)) {
-      out["share"][kind.round_trips] = count / found;
-    }
-    if (count > 0 && round_trips.contains(kind.round_trips)) {
-      out["round_trips_per_op"][kind.round_trips] = number(round_trips, kind.round_trips) / count;
-    }
-  }
-  const double ops = number(delta, "ops");
+  summarise_reads(delta, &out);
+  const double requests = number(delta, "requests");
   double all = 0;
-  for (const auto& [name, value] : round_trips.items()) {
-    if (value.is_number()) all += value.get<double>();
+  const json round_trips = delta.value("round_trips", json::object());
+  for (const auto& [purpose, value] : round_trips.items()) {
+    if (!value.is_number()) continue;
+    all += value.get<double>();
+    if (value.get<double>() > 0) out["round_trips"][purpose] = value;
   }
-  if (ops > 0 && !round_trips.empty()) out["round_trips_per_op"]["all"] = all / ops;
-  if (number(delta, "commits") > 0) {
-    out["entries_per_commit"] = number(delta, "entries") / number(delta, "commits");
+  if (requests > 0 && !round_trips.empty()) out["round_trips_per_op"]["all"] = all / requests;
+  const double commits = number(delta, "commits");
+  const double entries = number(delta, "entries");
+  if (commits > 0) out["entries_per_commit"] = entries / commits;
+  if (entries > 0 && round_trips.contains("log")) {
+    out["round_trips_per_op"]["put"] = number(round_trips, "log") / entries;
   }
   if (number(delta, "datagrams_in") > 0) {
-    out["ops_per_datagram"] = ops / number(delta, "datagrams_in");
+    out["requests_per_datagram"] = requests / number(delta, "datagrams_in");
   }
-  if (ops > 0 && delta.contains("busy_ns")) out["busy_ns_per_op"] = number(delta, "busy_ns") / ops;
-  const json gauges = delta.value(kGauges, json::object());
-  for (const auto& [name, value] : gauges.items()) {
+  if (requests > 0 && delta.contains("busy_ns")) {
+    out["busy_ns_per_request"] = number(delta, "busy_ns") / requests;
+  }
+  for (const char* const level : {"unmerged_entries", "unmerged_segments", "cache_values",
+                                  "cache_shortcuts", "cache_used_bytes", "cache_budget_bytes"}) {
+    if (delta.contains(level)) out[level] = delta[level];
+  }
+  for (const auto& [name, value] : delta.items()) {
     if (name.starts_with("merge_lag")) out[name] = value;
   }
   return out;

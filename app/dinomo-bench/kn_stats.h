@@ -17,7 +17,7 @@ using json = nlohmann::ordered_json;
 /// Sums over all KNs of the ring; null if any did not answer with JSON.
 json fetch_kn_stats(client::Client* client);
 
-/// after - before, field by field; gauges as in `after`. Null if either is.
+/// after - before, field by field; levels as in `after`. Null if either is.
 json kn_stats_delta(const json& before, const json& after);
 
 /// What follows from a difference: shares of hits and misses, round trips per operation, batch

@@ -5,21 +5,27 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "app/dinomo-bench/phase.h"
+#include "app/dinomo-bench/port.h"
 #include "app/dinomo-bench/report.h"
 #include "app/dinomo-bench/settings.h"
-#include "app/machine_clock.h"
-#include "client/udp_transport.h"
+
+#include "drivers/clock/system/system_clock.h"
 
 namespace dinomo::bench {
 namespace {
 
-std::unique_ptr<client::Transport> udp_transport(uint32_t) {
-  auto transport = client::UdpTransport::create({});
-  if (!transport) throw std::runtime_error("cannot open a UDP socket");
-  return std::move(*transport);
+/// Throws std::runtime_error with advice.
+std::vector<client::Address> find_servers(const Settings& s) {
+  const auto seeds = client::parse_addresses(s.server, wire::kDefaultPort);
+  if (seeds) return *seeds;
+  throw std::runtime_error(fmt::format(
+      "--server {}: {}", s.server,
+      seeds.error() == Status::kNotFound ? "unknown host" : "expected host[:port][,...]"));
 }
 
 std::vector<Task> tasks(const Settings& s) {
@@ -42,11 +48,15 @@ bool write_json(const Settings& s, const json& document) {
 }
 
 int run(const Settings& s) {
-  app::MachineClock clock;
-  Bench bench(s, &clock, udp_transport);
+  SystemClock clock;
+  std::unique_ptr<Port> port;
+  std::unique_ptr<Bench> bench;  // goes before the port
   std::ostream& human = s.json_file == "-" ? std::cerr : std::cout;
   try {
-    bench.connect();
+    const auto servers = find_servers(s);
+    port = s.dpdk ? open_dpdk_port(s, servers.front()) : open_udp_port();
+    bench = std::make_unique<Bench>(s, &clock, port.get());
+    bench->connect(servers);
   } catch (const std::runtime_error& e) {
     std::cerr << "dinomo-bench: " << e.what() << '\n';
     return kExitUnreachable;
@@ -56,12 +66,12 @@ int run(const Settings& s) {
   std::vector<PhaseResult> results;
   bool good = true;
   for (const Task task : tasks(s)) {
-    results.push_back(bench.run(task));
+    results.push_back(bench->run(task));
     human << table(s, results.back()) << std::flush;
     good = good && !results.back().failed(s.allow_lost);
     if (results.back().interrupted) break;
   }
-  if (!s.json_file.empty() && !write_json(s, to_json(s, "udp", results))) {
+  if (!s.json_file.empty() && !write_json(s, to_json(s, port->name(), results))) {
     std::cerr << fmt::format("dinomo-bench: cannot write {}\n", s.json_file);
     return kExitUsage;
   }

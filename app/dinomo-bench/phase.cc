@@ -53,10 +53,10 @@ bool PhaseResult::failed(bool allow_lost) const {
   return tally.wrong.total() != 0 || tally.refused != 0 || (tally.lost != 0 && !allow_lost);
 }
 
-Bench::Bench(const Settings& settings, Clock* clock, TransportFactory transports)
+Bench::Bench(const Settings& settings, Clock* clock, Port* port)
     : settings_(settings),
       clock_(clock),
-      transports_(std::move(transports)),
+      port_(port),
       run_(Version::run_started_at(clock->unix_ms())) {
   const uint64_t possible = keys_possible(settings.key_bytes);
   const uint64_t inserts = settings.workload.mix.insert > 0 ? kInsertsMax : 0;
@@ -68,7 +68,14 @@ Bench::Bench(const Settings& settings, Clock* clock, TransportFactory transports
 
 Bench::Seat Bench::new_seat(uint32_t index, const std::vector<client::Address>& seeds) {
   Seat seat;
-  seat.transport = transports_(index);
+  seat.transport = port_->transport(index);
+  const size_t largest = sizeof(wire::DatagramHeader) +
+                         wire::message_bytes(0, settings_.key_bytes, settings_.value_bytes.max);
+  if (largest > seat.transport->datagram_bytes_max()) {
+    throw std::runtime_error(fmt::format(
+        "--value-bytes {}: a request would have {} bytes, and this port carries {} in a frame",
+        settings_.value_bytes.max, largest, seat.transport->datagram_bytes_max()));
+  }
   client::Options options;
   options.in_flight_max = settings_.window;
   options.mutation_window = std::max(settings_.window, 64u);
@@ -90,14 +97,8 @@ Bench::Seat Bench::new_seat(uint32_t index, const std::vector<client::Address>& 
   return seat;
 }
 
-void Bench::connect() {
-  const auto seeds = client::parse_addresses(settings_.server, wire::kDefaultPort);
-  if (!seeds) {
-    throw std::runtime_error(fmt::format(
-        "--server {}: {}", settings_.server,
-        seeds.error() == Status::kNotFound ? "unknown host" : "expected host[:port][,...]"));
-  }
-  for (uint32_t i = 0; i < settings_.threads; ++i) seats_.push_back(new_seat(i, *seeds));
+void Bench::connect(const std::vector<client::Address>& seeds) {
+  for (uint32_t i = 0; i < settings_.threads; ++i) seats_.push_back(new_seat(i, seeds));
 }
 
 // The first thread's client, while its thread is not running.
@@ -175,8 +176,10 @@ PhaseResult Bench::run(Task task) {
   const auto launch = [&] {
     running = settings_.threads;
     for (auto& worker : workers) {
-      threads.emplace_back([&running, w = worker.get()] {
+      threads.emplace_back([this, &running, w = worker.get()] {
+        port_->enter_thread();
         w->run();
+        port_->leave_thread();
         --running;
       });
     }

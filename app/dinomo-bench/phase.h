@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "app/dinomo-bench/kn_stats.h"
+#include "app/dinomo-bench/port.h"
 #include "app/dinomo-bench/worker.h"
-#include "client/transport.h"
 
 namespace dinomo::bench {
 
@@ -25,15 +25,13 @@ struct PhaseResult {
   bool failed(bool allow_lost) const;
 };
 
-/// Makes the transport of thread `index`; throws std::runtime_error with advice if it cannot.
-using TransportFactory = std::function<std::unique_ptr<client::Transport>(uint32_t index)>;
-
 class Bench {
  public:
-  Bench(const Settings& settings, Clock* clock, TransportFactory transports);
+  /// `port` outlives the bench.
+  Bench(const Settings& settings, Clock* clock, Port* port);
 
   /// Finds the servers: a client per thread with session and ring. Throws std::runtime_error.
-  void connect();
+  void connect(const std::vector<client::Address>& seeds);
   PhaseResult run(Task task);
 
  private:
@@ -50,7 +48,7 @@ class Bench {
 
   const Settings& settings_;
   Clock* const clock_;
-  const TransportFactory transports_;
+  Port* const port_;
   std::vector<Seat> seats_;
   std::unique_ptr<KeyTable> table_;
   KeySpace space_;

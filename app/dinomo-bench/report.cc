@@ -64,28 +64,37 @@ std::string kn_table(const json& delta) {
     if (!out.empty()) text += fmt::format("  {:<18}{}\n", title, out);
     out.clear();
   };
+  constexpr struct {
+    const char* field;
+    const char* title;
+  } kOutcomes[] = {{"value_hit", "value hit"},
+                   {"unmerged_hit", "unmerged hit"},
+                   {"shortcut_hit", "shortcut hit"},
+                   {"miss", "miss"},
+                   {"absent", "absent"},
+                   {"put", "put"},
+                   {"all", "all requests"}};
   const json share = summary.value("share", json::object());
-  item("value hit", share, "value_hit", 100, "{:.1f} %");
-  item("shortcut hit", share, "shortcut_hit", 100, "{:.1f} %");
-  item("miss", share, "miss", 100, "{:.1f} %");
-  item("absent", share, "absent", 100, "{:.1f} %");
+  for (const auto& o : kOutcomes) item(o.title, share, o.field, 100, "{:.1f} %");
   line("KN reads");
   const json rts = summary.value("round_trips_per_op", json::object());
-  item("value hit", rts, "value_hit", 1, "{:.3f}");
-  item("shortcut hit", rts, "shortcut_hit", 1, "{:.3f}");
-  item("miss", rts, "miss", 1, "{:.3f}");
-  item("absent", rts, "absent", 1, "{:.3f}");
-  item("put", rts, "put", 1, "{:.3f}");
-  item("all", rts, "all", 1, "{:.3f}");
+  for (const auto& o : kOutcomes) item(o.title, rts, o.field, 1, "{:.3f}");
   line("KN round trips/op");
   item("entries per commit", summary, "entries_per_commit", 1, "{:.1f}");
-  item("requests per datagram", summary, "ops_per_datagram", 1, "{:.1f}");
-  item("busy", summary, "busy_ns_per_op", 1, "{:.0f} ns/op");
+  item("requests per datagram", summary, "requests_per_datagram", 1, "{:.1f}");
+  item("busy", summary, "busy_ns_per_request", 1, "{:.0f} ns/request");
   line("KN work");
+  item("entries to merge", summary, "unmerged_entries", 1, "{:.0f}");
+  item("segments to merge", summary, "unmerged_segments", 1, "{:.0f}");
   for (const auto& [name, value] : summary.items()) {
     if (name.starts_with("merge_lag")) item(name.c_str(), summary, name.c_str(), 1, "{:.0f}");
   }
-  line("KN merge");
+  line("KN at the end");
+  item("values", summary, "cache_values", 1, "{:.0f}");
+  item("shortcuts", summary, "cache_shortcuts", 1, "{:.0f}");
+  item("used", summary, "cache_used_bytes", 1e-6, "{:.1f} MB");
+  item("of", summary, "cache_budget_bytes", 1e-6, "{:.1f} MB");
+  line("KN cache");
   return text;
 }
 

@@ -11,7 +11,7 @@ namespace dinomo::bench {
 
 std::string settings_line(const Settings& settings);
 std::string table(const Settings& settings, const PhaseResult& result);
-/// `program`: what drove the port, "udp" or "dpdk".
+/// `port`: its name, "udp" or "dpdk".
 json to_json(const Settings& settings, const std::string& port,
              const std::vector<PhaseResult>& results);
 

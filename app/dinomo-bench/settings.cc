@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <iostream>
+#include <string_view>
 
 #include "app/dinomo-bench/value.h"
 
@@ -52,6 +53,8 @@ EXAMPLES
   dinomo-bench --server 10.0.0.1 --keys 1000000 --workload a --seconds 30 --verify
   dinomo-bench --phase run --rate 50000 --seconds 60 --json run.json
   dinomo-bench --read 80 --insert 20 --distribution uniform --value-bytes 16-4096
+  dinomo-bench --server 10.0.0.2 --dpdk --ip 10.0.0.1/24 -- --in-memory --no-huge -m 256 --no-pci
+      --vdev net_memif0,role=client,id=0,socket-abstract=no,socket=/run/dinomo/memif.sock
 )";
 
 struct Raw {
@@ -169,6 +172,20 @@ void add_output(CLI::App& app, Settings& s) {
   app.add_flag("-q,--quiet", s.quiet, "No progress lines")->group(group);
 }
 
+void add_dpdk(CLI::App& app, Settings& s) {
+  const char* const group = "Own DPDK port";
+  app.add_flag("--dpdk", s.dpdk, "Send through a DPDK port; EAL arguments follow after --")
+      ->group(group);
+  app.add_option("--ip", s.ip, "Address of the port, as 10.0.0.1/24")->group(group);
+  app.add_option("--server-mac", s.server_mac, "MAC of the server or router; default: ask by ARP")
+      ->group(group);
+  app.add_option("--port", s.dpdk_port, "Name of the port; default: the first one")->group(group);
+  app.add_option("--udp-port", s.udp_port, "UDP port of the first thread; the others count up")
+      ->check(CLI::Range(1, 65'000))
+      ->capture_default_str()
+      ->group(group);
+}
+
 std::string resolve_mix(Settings& s, const Raw& raw) {
   const auto named = workload_by_name(s.workload_name);
   if (!named) {
@@ -205,8 +222,19 @@ std::string check(Settings& s, const Raw& raw) {
     return fmt::format("--key-bytes {}: there are only {} keys of that size (they are decimal)",
                        s.key_bytes, keys_possible(s.key_bytes));
   }
+  if (s.dpdk && s.ip.empty()) return "--dpdk needs --ip, the address of the port";
+  if (s.dpdk && s.threads > 128) return "--dpdk has at most 128 threads";
+  if (!s.dpdk && !s.eal_arguments.empty()) return "arguments after -- are EAL's: they need --dpdk";
   if (s.keys < s.threads) return "--keys must not be less than --threads";
   return "";
+}
+
+/// How many arguments stand before `--`.
+int own_arguments(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--") return i;
+  }
+  return argc;
 }
 
 }  // namespace
@@ -224,8 +252,11 @@ std::optional<Settings> parse_command_line(int argc, char** argv, int* status) {
   add_workload(app, s, raw);
   add_load(app, s, raw);
   add_output(app, s);
+  add_dpdk(app, s);
+  const int own = own_arguments(argc, argv);
+  for (int i = own + 1; i < argc; ++i) s.eal_arguments.emplace_back(argv[i]);
   try {
-    app.parse(argc, argv);
+    app.parse(own, argv);
   } catch (const CLI::ParseError& e) {
     *status = app.exit(e) == 0 ? kExitOk : kExitUsage;
     return std::nullopt;

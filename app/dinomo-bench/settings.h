@@ -37,6 +37,13 @@ struct Settings {
   bool no_stats = false;
   std::string json_file;
 
+  bool dpdk = false;  // an own port instead of kernel sockets
+  std::string ip;     // of that port, with prefix
+  std::string server_mac;
+  std::string dpdk_port;
+  uint16_t udp_port = 20'000;  // of the first thread
+  std::vector<std::string> eal_arguments;
+
   bool loads() const { return phase == "load" || phase == "both"; }
   bool runs() const { return phase == "run" || phase == "both"; }
 };

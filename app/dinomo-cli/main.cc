@@ -15,9 +15,9 @@
 #include <optional>
 #include <string_view>
 
-#include "app/machine_clock.h"
 #include "client/blocking.h"
 #include "client/udp_transport.h"
+#include "drivers/clock/system/system_clock.h"
 
 namespace {
 
@@ -226,7 +226,7 @@ class Session {
   }
 
   const Settings& settings_;
-  dinomo::app::MachineClock clock_;
+  dinomo::SystemClock clock_{false};  // no measuring: a command takes a millisecond
   std::unique_ptr<UdpTransport> transport_;
   std::unique_ptr<Client> client_;
   std::optional<Blocking> blocking_;

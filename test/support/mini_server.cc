@@ -368,7 +368,7 @@ bool MiniServer::chance(double p) {
 }
 
 std::string MiniServer::stats_json() const {
-  return "{\"ops\":" + std::to_string(counts_.requests) +
+  return "{\"requests\":" + std::to_string(counts_.requests) +
          ",\"value_hits\":" + std::to_string(counts_.gets) +
          ",\"shortcut_hits\":0,\"misses\":0,\"absent\":0,\"busy_ns\":" +
          std::to_string(counts_.busy_ns) + "}";

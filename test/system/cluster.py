@@ -102,7 +102,7 @@ class Cluster:
         log.close()
 
     def dpm_command(self, *extra):
-        return [self.program("dinomo-dpm"), "--pool", self.path("pool"), "--pool-bytes",
+        return [self.program("dinomo-dpm"), "--pool", self.path("pool"), "--create", "--pool-bytes",
                 self.pool_bytes, "--listen", self.path("dpm.sock"), "--stats-file",
                 self.path("dpm.json"), *extra]
 

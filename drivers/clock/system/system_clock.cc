@@ -38,8 +38,8 @@ bool invariant_counter() noexcept { return false; }
 
 }  // namespace
 
-SystemClock::SystemClock() {
-  if (!invariant_counter()) return;
+SystemClock::SystemClock(bool measure) {
+  if (!measure || !invariant_counter()) return;
   origin_ns_ = clock_ns(CLOCK_MONOTONIC);
   origin_ticks_ = ticks();
   uint64_t end_ns = origin_ns_;
