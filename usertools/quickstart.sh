@@ -166,17 +166,18 @@ start_dpm() {
 }
 
 start_kn_on() {  # KIND of port
-    local vdev memory=(--no-huge -m 512)
+    # Without huge pages --in-memory is refused; --no-shconf leaves no files behind either.
+    local vdev memory=(--no-shconf --no-huge -m 512)
     case $1 in
         af_xdp) vdev="net_af_xdp0,iface=$server_if,busy_budget=0" ;;
         af_packet) vdev="net_af_packet0,iface=$server_if,framecnt=8192" ;;
     esac
     if [ "$(awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo)" -ge 256 ] &&
         [ "$(awk '/^Hugepagesize:/ { print $2 }' /proc/meminfo)" -eq 2048 ]; then
-        memory=(-m 512)
+        memory=(--in-memory -m 512)
     fi
     rm -f "$work/kn.json"
-    "$build/app/dinomo-kn/dinomo-kn" --in-memory "${memory[@]}" --no-pci --no-telemetry \
+    "$build/app/dinomo-kn/dinomo-kn" "${memory[@]}" --no-pci --no-telemetry \
         --lcores "$(lcores)" --vdev "$vdev" -- \
         --dpm "$work/dpm.sock" --ip "$server_ip/24" --cache-bytes 256m \
         --stats-file "$work/kn.json" >"$work/kn.log" 2>&1 &
