@@ -384,6 +384,8 @@ bool AdaptiveCache::insert_value(Probe p, const Record& r, uint32_t code,
 
 void AdaptiveCache::insert_shortcut(Probe p, uint64_t address, uint32_t code) noexcept {
   make_slot(p);
+  // Making room may have demoted a value of a key that collides with this one.
+  if (const Slot other = lookup(p, {}).shortcut) evict(other);
   const Slot s = take_slot(p);
   mark(s, p);
   s.bucket->word[s.i] = address;

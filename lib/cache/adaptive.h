@@ -105,6 +105,8 @@ class AdaptiveCache final : public Dac {
   void demote_for_table(double density) noexcept;
   Slot take_slot(Probe p) noexcept;
   Slot free_slot(Probe p) const noexcept;
+  Slot open_slot(Probe p) noexcept;
+  Slot displace(uint32_t index, uint32_t depth) noexcept;
   Slot least_shortcut(Probe p) const noexcept;
   Slot least_value(Probe p) const noexcept;
   Slot sample_least() noexcept;

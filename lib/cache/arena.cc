@@ -40,7 +40,7 @@ Status Arena::map(uint64_t budget_bytes, uint32_t pages_min) noexcept {
     return align_up(n * kBookkeepingBytes, kKernelPageBytes);
   };
   while (pages > 0 && head_bytes(pages) + (pages << page_shift_) > usable) --pages;
-  if (pages < pages_min || pages >= kNoPage) return Status::kInvalid;
+  if (pages == 0 || pages < pages_min || pages >= kNoPage) return Status::kInvalid;
 
   mapped_bytes_ = head_bytes(pages) + (pages << page_shift_);
   void* mapping =

@@ -25,8 +25,8 @@ Result<DacPolicySpec> parse_policy(std::string_view text) noexcept {
   if (!text.starts_with(kStaticPrefix)) return std::unexpected(Status::kInvalid);
   const std::string_view number = text.substr(kStaticPrefix.size());
   double fraction = 0;
-  const char* end = number.data() + number.size();
-  const auto parsed = std::from_chars(number.data(), end, fraction, std::chars_format::fixed);
+  const char* end = number.end();
+  const auto parsed = std::from_chars(number.begin(), end, fraction, std::chars_format::fixed);
   const bool in_range = fraction >= 0 && fraction <= 1;  // false for a NaN
   if (parsed.ec != std::errc{} || parsed.ptr != end || !in_range) {
     return std::unexpected(Status::kInvalid);

@@ -19,6 +19,9 @@ constexpr uint32_t kGrowthsMax = 32;    // buckets
 constexpr uint32_t kWindowBuckets = 3;
 constexpr uint32_t kWindowsMax = 32;
 constexpr uint32_t kSamples = 4;
+// A value gives way only to a key used clearly more: in a loop all are used alike, and each would
+// push out the one that comes next.
+constexpr double kRivalMargin = 1.25;
 
 }  // namespace
 
@@ -79,9 +82,43 @@ Slot AdaptiveCache::least_value(Probe p) const noexcept {
   return least;
 }
 
-Slot AdaptiveCache::take_slot(Probe p) noexcept {
+// A free slot, if need be by moving a record of these buckets to its other bucket. Buckets not yet
+// split draw twice the keys of the others; this is what evens them out.
+Slot AdaptiveCache::open_slot(Probe p) noexcept {
   if (const Slot s = free_slot(p)) return s;
-  // Both buckets are full, which is rare below the load limit.
+  // The fuller the table the longer and the vainer the search.
+  const uint64_t records = values_ + shortcuts_;
+  const uint64_t buckets = table_.buckets();
+  if (records * 4 > buckets * 19) return {};
+  const uint32_t depth_max = records * 10 > buckets * 43 ? 2 : 3;
+  for (uint32_t depth = 1; depth <= depth_max; ++depth) {
+    if (const Slot s = displace(table_.first_of(p), depth)) return s;
+    if (const Slot s = displace(table_.second_of(p), depth)) return s;
+  }
+  return {};
+}
+
+Slot AdaptiveCache::displace(uint32_t index, uint32_t depth) noexcept {
+  Bucket& from = table_.bucket(index);
+  age(from);
+  for (uint32_t i = 0; i < kSlots; ++i) {
+    const Probe p = table_.probe_at(index, from, i);
+    const uint32_t other = table_.first_of(p) == index ? table_.second_of(p) : table_.first_of(p);
+    if (other == index) continue;
+    const Slot to = depth == 1 ? free_slot(p) : displace(other, depth - 1);
+    if (!to) continue;
+    mark(to, p);
+    to.bucket->word[to.i] = from.word[i];
+    to.bucket->set_counter(to.i, from.counter(i));
+    if (from.referenced(i)) to.bucket->set_referenced(to.i);
+    from.clear(i);
+    return {&from, i};
+  }
+  return {};
+}
+
+Slot AdaptiveCache::take_slot(Probe p) noexcept {
+  if (const Slot s = open_slot(p)) return s;
   Slot victim = least_shortcut(p);
   if (!victim) victim = least_value(p);
   evict(victim);
@@ -124,7 +161,7 @@ void AdaptiveCache::make_slot(Probe p) noexcept {
     if (!victim) victim = sample_least();
     if (victim) evict(victim);
   }
-  if (has_free_load() || free_slot(p)) return;
+  if (has_free_load() || open_slot(p)) return;
   Slot victim = least_shortcut(p);
   if (adaptive() && values_ > 0) {
     // Room for the slot comes from the values or from another shortcut, whichever loses less.
@@ -160,7 +197,7 @@ void AdaptiveCache::note_density(double density) noexcept {
   if (density < value_density_) {
     value_density_ = std::max(density, value_density_ * 0.8);
   } else {
-    value_density_ = std::min(density, value_density_ * 1.05 + density * 0.01);
+    value_density_ = std::min(density, value_density_ * 1.05 + 1e-5);
   }
 }
 
@@ -188,7 +225,8 @@ bool AdaptiveCache::worth_keeping(Slot s, const Item& item, double density) noex
   const double hits = frequency_of(s.bucket->counter(s.i));
   const double bytes = item.bytes();
   note_density(hits / bytes);
-  return hits > density * bytes * (referenced ? 1 : 2);
+  const double rival_hits = density * bytes;
+  return hits > (referenced ? (rival_hits - 1) / kRivalMargin : rival_hits);
 }
 
 // Moves the item from the tail to the head, if the page for it is there.
@@ -253,7 +291,7 @@ AdaptiveCache::Source AdaptiveCache::source_for(uint32_t code, uint32_t item_byt
   if (!adaptive()) return Source::kValues;
 
   const double hits = frequency_of(code);
-  const double by_values = values_ > 0 ? value_density_ * item_bytes : kInfinite;
+  const double by_values = values_ > 0 ? value_density_ * item_bytes * kRivalMargin + 1 : kInfinite;
   const double taken = std::ceil(static_cast<double>(item_bytes) / kSlotBytes);
   const bool enough = table_.can_shrink() && static_cast<double>(shortcuts_) > taken;
   double by_shortcuts = enough ? average_miss_rt_ * taken * least_hits_ : kInfinite;
@@ -314,7 +352,7 @@ void AdaptiveCache::shrink_one() noexcept {
 }
 
 void AdaptiveCache::resettle(const Bucket& last, uint32_t i, Probe p) noexcept {
-  Slot s = free_slot(p);
+  Slot s = open_slot(p);
   if (!s) {
     s = least_shortcut(p);
     const bool worth = s && (last.is_value(i) || s.bucket->counter(s.i) < last.counter(i));

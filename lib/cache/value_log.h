@@ -24,6 +24,7 @@
 #include "cache/arena.h"
 #include "cache/dac.h"
 #include "common/align.h"
+#include "common/bytes.h"
 
 namespace dinomo::cache {
 
@@ -50,8 +51,22 @@ struct Item {
   std::byte* body() noexcept { return reinterpret_cast<std::byte*>(this) + sizeof(Item); }
   Bytes value() const noexcept { return {body() + key_bytes, value_bytes}; }
   bool has_key(Bytes key) const noexcept {
-    return key_bytes == key.size() &&
-           (key.empty() || std::memcmp(body(), key.data(), key.size()) == 0);
+    return key_bytes == key.size() && same_bytes(body(), key.data(), key.size());
+  }
+
+ private:
+  // Keys are short: a call of memcmp costs more than the comparison.
+  static bool same_bytes(const std::byte* a, const std::byte* b, size_t bytes) noexcept {
+    if (bytes < sizeof(uint64_t)) {
+      size_t i = 0;
+      while (i < bytes && a[i] == b[i]) ++i;
+      return i == bytes;
+    }
+    const size_t last = bytes - sizeof(uint64_t);  // overlaps the word before it
+    for (size_t i = 0; i < last; i += sizeof(uint64_t)) {
+      if (load<uint64_t>(a + i) != load<uint64_t>(b + i)) return false;
+    }
+    return load<uint64_t>(a + last) == load<uint64_t>(b + last);
   }
 };
 static_assert(sizeof(Item) == 40);

@@ -159,6 +159,6 @@ bool register_driver(const Driver* driver) noexcept;
 
 #define DINOMO_INGRESS_DRIVER(driver)                      \
   [[maybe_unused]] static const bool driver##_registered = \
-      ::dinomo::ingress::register_driver(&driver)
+      ::dinomo::ingress::register_driver(&(driver))
 
 }  // namespace dinomo::ingress

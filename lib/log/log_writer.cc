@@ -48,7 +48,10 @@ bool LogWriter::take_staging(uint64_t bytes, uint64_t* at) noexcept {
 }
 
 void LogWriter::add_extent(uint64_t pool_offset, uint64_t staging_at, uint64_t bytes) noexcept {
-  if (extent_count_ > extents_posted_) {
+  // Positions are monotonic, so an entry at the start of the ring follows one at its end in numbers
+  // only, not in memory.
+  const bool wrapped = staging_at % staging_.size() == 0;
+  if (extent_count_ > extents_posted_ && !wrapped) {
     Extent& last = extents_[extent_count_ - 1];
     if (last.pool_offset + last.bytes == pool_offset && last.staging_at + last.bytes == staging_at) {
       last.bytes += bytes;

@@ -44,9 +44,12 @@ struct Options {
 };
 
 struct Bench {
+  ~Bench() { pair.stop_far_end(); }
+
   test::MemifPair pair;
   std::unique_ptr<ingress::Ingress> ingress;
   test::Frame request;
+  std::array<ingress::Datagram, kBurst> datagrams;
   std::atomic<bool> stop{false};
   // The server's.
   uint64_t busy_cycles = 0;
@@ -84,7 +87,7 @@ uint32_t bare_turn(Bench* b) {
 
 uint32_t ingress_turn(Bench* b) {
   ingress::Queue& queue = b->ingress->queue(0);
-  std::array<ingress::Datagram, kBurst> in;
+  auto& in = b->datagrams;
   const uint32_t n = queue.receive(in);
   for (uint32_t i = 0; i < n; ++i) {
     const ingress::TransmitBuffer out = queue.allocate(in[i].peer);

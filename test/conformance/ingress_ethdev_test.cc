@@ -19,6 +19,8 @@ constexpr int kCaptureTries = 50;
 
 class MemifHarness final : public IngressHarness {
  public:
+  ~MemifHarness() override { pair_.stop_far_end(); }
+
   bool make(const ingress::Config& wanted, std::string* why) {
     if (!pair_.make(wanted.queues, why)) return false;
     ingress::Config config = wanted;

@@ -24,6 +24,7 @@ constexpr unsigned kFarBuffers = 4095;
 constexpr unsigned kFarCache = 128;
 constexpr int kLinkTries = 500;
 constexpr uint32_t kLinkPauseUs = 10'000;
+constexpr uint32_t kSettlePauseUs = 1000;
 
 std::string temporary_directory() {
   const char* directory = std::getenv("TMPDIR");
@@ -58,10 +59,7 @@ bool VirtualDevice::make(const std::string& name, const std::string& arguments) 
 }
 
 MemifPair::~MemifPair() {
-  if (far_port_ != RTE_MAX_ETHPORTS) {
-    rte_eth_dev_stop(far_port_);
-    rte_eth_dev_close(far_port_);
-  }
+  stop_far_end();
   rte_mempool_free(far_pool_);
   if (!socket_.empty()) unlink(socket_.c_str());
 }
@@ -121,6 +119,18 @@ bool MemifPair::start_far_end(std::string* why) {
   }
   *why = "the memif pair does not connect";
   return false;
+}
+
+void MemifPair::stop_far_end() {
+  if (far_port_ == RTE_MAX_ETHPORTS) return;
+  rte_eth_dev_stop(far_port_);
+  rte_eth_dev_close(far_port_);
+  far_port_ = RTE_MAX_ETHPORTS;
+  for (int i = 0; i < kLinkTries && rte_eth_dev_is_valid_port(near_port_) != 0; ++i) {
+    rte_delay_us_sleep(kSettlePauseUs);
+    if (!connected(near_port_)) break;
+  }
+  rte_delay_us_sleep(kSettlePauseUs);
 }
 
 }  // namespace dinomo::test

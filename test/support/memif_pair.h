@@ -44,6 +44,10 @@ class MemifPair {
   /// connected.
   bool start_far_end(std::string* why);
 
+  /// Before the near port is closed: memif's own thread tidies up after a peer that leaves, and must
+  /// not do so while the port is being closed from here.
+  void stop_far_end();
+
   const std::string& near_name() const noexcept { return near_.name(); }
   uint16_t near_port() const noexcept { return near_port_; }
   uint16_t far_port() const noexcept { return far_port_; }

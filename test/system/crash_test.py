@@ -33,7 +33,8 @@ def run(build, kills, seed):
         c.start_kn("--cache-bytes", "2m")
         c.wait_serving()
         writer = subprocess.Popen(
-            c.in_client([c.tool("ack_writer"), "--server", c.SERVER_IP, "--seed", str(seed)]),
+            c.in_client([c.tool("ack_writer"), "--server", c.SERVER_IP, "--seed", str(seed),
+                         "--deadline-ms", "20000"]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         torn = 0
         try:
@@ -50,9 +51,11 @@ def run(build, kills, seed):
                 c.wait_serving()
                 report = ask(writer, "check")
                 print(f"kill {round_number + 1}: {'+'.join(victims)}: {report}", flush=True)
-                if report["violations"]:
-                    raise RuntimeError(
-                        f"acknowledged writes lost; replay: crash_test.py BUILD --kills {kills} --seed {seed}")
+                for what in ("violations", "unknown", "refused"):
+                    if report[what]:
+                        print(f"KN: {c.stats('kn')}\nDPM: {c.stats('dpm')}")
+                        raise RuntimeError(f"{what} in round {round_number + 1}; replay: crash_test.py "
+                                           f"BUILD --kills {kills} --seed {seed}")
             report = ask(writer, "report")
             if report["acked"] < 100 * kills:
                 raise RuntimeError(f"too few writes to prove anything: {report}")

@@ -89,7 +89,9 @@ class Echo:
         ]
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE,
+        known = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support/lsan.supp")
+        environment = dict(os.environ, LSAN_OPTIONS=f"suppressions={known}")
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, env=environment,
                                         stderr=subprocess.STDOUT, text=True)
         self.output = []
         deadline = time.monotonic() + START_SECONDS

@@ -120,10 +120,12 @@ Status EthIngress::start(std::string* why) {
   if (port_.started()) return Status::kOk;
   if (const Status s = port_.start(why); !ok(s)) return s;
   const Capabilities& c = port_.capabilities();
-  for (uint16_t w = 0; w < waits_.size(); ++w) {
+  const auto workers = static_cast<uint16_t>(waits_.size());
+  for (uint16_t w = 0; w < workers; ++w) {
     const bool polls_port = w < c.rx_queues;
     waits_[w]->attach(queues_[w].get(), port_.id(), polls_port ? w : -1,
-                      polls_port ? port_.socket(w) : -1, polls_port && port_.interrupts(),
+                      polls_port ? port_.socket(w) : -1,
+                      polls_port ? port_.interrupt() : Interrupt::kNone,
                       polls_port && c.wait == WaitMethod::kNone);
   }
   return Status::kOk;

@@ -17,7 +17,6 @@
 
 #include "drivers/ingress/ethdev/hints.h"
 #include "drivers/ingress/ethdev/queue.h"
-#include "drivers/ingress/ethdev/wait.h"
 
 namespace dinomo::ingress::ethdev {
 
@@ -71,7 +70,8 @@ Status Port::open(const Config& config, std::string* why) {
   tx_descriptors_ = config.tx_descriptors;
   // Kernel ports have none and would only complain; nor do the memory-only ones.
   const bool may_interrupt = !fast_path_kernel() && !device_is("net_ring") &&
-                             !device_is("net_null") && !device_is("net_pcap");
+                             !device_is("net_null") && !device_is("net_pcap") &&
+                             !device_is("net_memif");
   Status s = configure(may_interrupt, why);
   if (!ok(s) && may_interrupt && s != Status::kInvalid) s = configure(false, why);
   if (!ok(s)) return s;
@@ -315,11 +315,11 @@ void Port::choose_wait_method() noexcept {
   c.wait = all_sockets ? WaitMethod::kSocket : WaitMethod::kNone;
   if (!interrupts_) return;
   // The only way to learn whether a port has interrupts is to ask for one.
-  interrupts_ = rte_eth_dev_rx_intr_enable(id_, 0) == 0;
-  if (!interrupts_) return;
-  rte_eth_dev_rx_intr_disable(id_, 0);
-  interrupts_ = rte_eth_dev_rx_intr_ctl_q_get_fd(id_, 0) >= 0;
-  if (interrupts_) c.wait = WaitMethod::kRxInterrupt;
+  const int error = rte_eth_dev_rx_intr_enable(id_, 0);
+  if (error == 0) rte_eth_dev_rx_intr_disable(id_, 0);
+  if ((error != 0 && error != -ENOTSUP) || rte_eth_dev_rx_intr_ctl_q_get_fd(id_, 0) < 0) return;
+  interrupt_ = error == 0 ? Interrupt::kArmed : Interrupt::kLevel;
+  c.wait = WaitMethod::kRxInterrupt;
 }
 
 int Port::socket(uint16_t rx_queue) const noexcept {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "drivers/ingress/ethdev/wait.h"
 #include "ingress/driver.h"
 
 namespace dinomo::ingress::ethdev {
@@ -35,7 +36,7 @@ class Port {
   bool started() const noexcept { return started_; }
   rte_mempool* pool() const noexcept { return pool_.get(); }
   const Capabilities& capabilities() const noexcept { return capabilities_; }
-  bool interrupts() const noexcept { return interrupts_; }
+  Interrupt interrupt() const noexcept { return interrupt_; }
   bool fast_path_kernel() const noexcept;  // af_packet or af_xdp: frames come from this kernel
   /// The poll mode driver's socket of a receive queue; -1 if there is none.
   int socket(uint16_t rx_queue) const noexcept;
@@ -62,7 +63,8 @@ class Port {
   uint16_t id_ = RTE_MAX_ETHPORTS;
   uint16_t rx_descriptors_ = 0;
   uint16_t tx_descriptors_ = 0;
-  bool interrupts_ = false;
+  bool interrupts_ = false;  // asked for
+  Interrupt interrupt_ = Interrupt::kNone;
   bool started_ = false;
 };
 

@@ -5,7 +5,6 @@
 #include <rte_prefetch.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace dinomo::ingress::ethdev {
 
@@ -296,7 +295,7 @@ void EthQueue::flush() noexcept {
   // What the device does not take now waits for the next turn; push() drops when too much waits.
   pending_count_ -= sent;
   if (pending_count_ != 0 && sent != 0) {
-    std::memmove(pending_.data(), pending_.data() + sent, pending_count_ * sizeof(rte_mbuf*));
+    std::copy_n(pending_.begin() + sent, pending_count_, pending_.begin());
   }
 }
 

@@ -83,13 +83,13 @@ EthWait::~EthWait() {
   if (epoll_ >= 0) close(epoll_);
 }
 
-void EthWait::attach(EthQueue* queue, uint16_t port_id, int rx_queue, int socket, bool interrupts,
-                     bool blind) noexcept {
+void EthWait::attach(EthQueue* queue, uint16_t port_id, int rx_queue, int socket,
+                     Interrupt interrupt, bool blind) noexcept {
   queue_ = queue;
   port_id_ = port_id;
   rx_queue_ = rx_queue;
   socket_ = socket;
-  interrupts_ = interrupts;
+  interrupt_ = interrupt;
   blind_ = blind || epoll_ < 0;
   // Edge-triggered, because then nobody has to read a counter down; the packet socket is
   // level-triggered, because its level is exactly "frames lie in the ring".
@@ -102,8 +102,9 @@ bool EthWait::watch_interrupt() noexcept {
   const int descriptor =
       rte_eth_dev_rx_intr_ctl_q_get_fd(port_id_, static_cast<uint16_t>(rx_queue_));
   if (descriptor < 0) return false;
-  watch(epoll_, descriptor, EPOLLIN | EPOLLET);
-  return rte_eth_dev_rx_intr_enable(port_id_, static_cast<uint16_t>(rx_queue_)) == 0;
+  const bool level = interrupt_ == Interrupt::kLevel;
+  watch(epoll_, descriptor, level ? EPOLLIN : EPOLLIN | EPOLLET);
+  return level || rte_eth_dev_rx_intr_enable(port_id_, static_cast<uint16_t>(rx_queue_)) == 0;
 }
 
 void EthWait::drain() noexcept {
@@ -124,14 +125,16 @@ bool EthWait::arm() noexcept {
   }
   refusals_ = 0;
   drain();
-  if (interrupts_ && !watch_interrupt()) return false;
+  if (interrupt_ != Interrupt::kNone && !watch_interrupt()) return false;
   queue_->bell().arm();
   return true;
 }
 
 void EthWait::disarm() noexcept {
   queue_->bell().disarm();
-  if (interrupts_) rte_eth_dev_rx_intr_disable(port_id_, static_cast<uint16_t>(rx_queue_));
+  if (interrupt_ == Interrupt::kArmed) {
+    rte_eth_dev_rx_intr_disable(port_id_, static_cast<uint16_t>(rx_queue_));
+  }
 }
 
 }  // namespace dinomo::ingress::ethdev

@@ -42,6 +42,13 @@ std::vector<int> sockets_of(int domain, int if_index = 0);
 
 class EthQueue;
 
+/// What a receive queue's interrupt descriptor is like.
+enum class Interrupt : uint8_t {
+  kNone,
+  kArmed,  // must be enabled before each sleep; signals edges
+  kLevel,  // readable as long as frames wait (tap: its own descriptor)
+};
+
 class EthWait final : public WaitSource {
  public:
   EthWait() noexcept;
@@ -49,8 +56,8 @@ class EthWait final : public WaitSource {
   EthWait(const EthWait&) = delete;
   EthWait& operator=(const EthWait&) = delete;
 
-  /// `socket` is -1, or the poll mode driver's; interrupts are used only if `interrupts`.
-  void attach(EthQueue* queue, uint16_t port_id, int rx_queue, int socket, bool interrupts,
+  /// `socket` is -1, or the poll mode driver's. `blind`: the port announces nothing.
+  void attach(EthQueue* queue, uint16_t port_id, int rx_queue, int socket, Interrupt interrupt,
               bool blind) noexcept;
 
   int descriptor() const noexcept override { return blind_ ? -1 : epoll_; }
@@ -67,7 +74,7 @@ class EthWait final : public WaitSource {
   int rx_queue_ = -1;
   uint16_t port_id_ = 0;
   uint16_t refusals_ = 0;
-  bool interrupts_ = false;
+  Interrupt interrupt_ = Interrupt::kNone;
   bool blind_ = true;
 };
 

@@ -15,7 +15,7 @@ namespace dinomo::log {
 namespace {
 
 constexpr uint64_t kSegmentBytes = 64 * 1024;
-constexpr uint64_t kStagingBytes = 8 * align_up<uint64_t>(kEntryBytesMax, 64);
+constexpr uint64_t kStagingBytes = 512 * 1024;
 
 class LogWriterTest : public testing::Test {
  protected:
@@ -140,6 +140,28 @@ TEST_F(LogWriterTest, StopsAtTheLimitOfUnmergedSegmentsAndGoesOnAfterTheMerge) {
   EXPECT_EQ(put("key", value), Status::kNoResource);
   writer_->note_merged(5);
   EXPECT_EQ(put("key", value), Status::kOk);
+}
+
+TEST_F(LogWriterTest, EntriesThatEndExactlyAtTheEndOfStagingArriveWhole) {
+  // Entries of one unit leave no gap at the end of the ring, and batches of three reach over it.
+  grant(1);
+  uint64_t segment = 1;
+  uint64_t appended = 0;
+  while (appended * kUnitBytes < 3 * kStagingBytes) {
+    for (int i = 0; i < 3; ++i) {
+      if (writer_->wants_segment()) grant(++segment);
+      writer_->note_merged(segment + 3);
+      ASSERT_EQ(put("key", "12345"), Status::kOk);
+      ++appended;
+    }
+    settle();
+  }
+  uint64_t lsn = 100;
+  uint64_t found = 0;
+  for (uint32_t s = 1; s <= segment; ++s) {
+    found += static_cast<uint64_t>(count_entries(s, s, &lsn));
+  }
+  EXPECT_EQ(found, appended);
 }
 
 TEST_F(LogWriterTest, StagingWrapsWithoutOverwritingWhatIsNotDurable) {

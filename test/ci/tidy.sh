@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# clang-tidy over everything that the build compiles. One case a file.
+set -uo pipefail
+# shellcheck source=test/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+cd "$root" || exit 1
+
+build=$root/build
+setup_build "$build" >/dev/null || die "configuration failed"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# shellcheck disable=SC2016  # expanded by the inner shell
+git ls-files 'lib/*.cc' 'drivers/*.cc' 'app/*.cc' 'test/*.cc' |
+    grep -v -e '^test/compiler/' -e '^test/fuzz/' |
+    xargs -P "$jobs" -I{} bash -c '
+        out=$(mktemp -p "$0")
+        if clang-tidy-19 --quiet -p "$1" "$2" >"$out" 2>/dev/null; then
+            echo "$2" >>"$0/passed"
+        else
+            echo "$2" >>"$0/failed"
+            grep -E "(error|warning): " "$out"
+        fi' "$work" "$build" {}
+touch "$work/passed" "$work/failed"
+if [ -s "$work/failed" ]; then
+    echo "findings in:"
+    sed 's/^/  /' "$work/failed"
+fi
+echo "$(wc -l <"$work/passed") passed, $(wc -l <"$work/failed") failed, 0 skipped"
+[ ! -s "$work/failed" ]

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Writes the seed corpora: small valid inputs that a fuzzer starts from.
+// usage: make_seeds datagram|log DIRECTORY
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "log/format.h"
+#include "wire/codec.h"
+
+namespace {
+
+using dinomo::as_bytes;
+using dinomo::Bytes;
+using dinomo::object_bytes;
+
+void write_file(const std::filesystem::path& path, Bytes bytes) {
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+}
+
+void datagrams(const std::filesystem::path& folder) {
+  namespace wire = dinomo::wire;
+  struct Seed {
+    wire::Opcode opcode;
+    std::vector<std::byte> extras;
+    std::string value;
+  };
+  const auto extras = [](const auto& object) {
+    const Bytes bytes = object_bytes(object);
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+  const std::vector<Seed> seeds = {
+      {wire::Opcode::kHello, extras(wire::HelloExtras{64, 0}), std::string(96, '\0')},
+      {wire::Opcode::kPing, {}, ""},
+      {wire::Opcode::kRing, extras(wire::RingExtras{}), ""},
+      {wire::Opcode::kGet, {}, ""},
+      {wire::Opcode::kPut, extras(wire::PutExtras{1000, 7, 0}), "value"},
+      {wire::Opcode::kCas, extras(wire::CasExtras{}), "value"},
+      {wire::Opcode::kIncr, extras(wire::CounterExtras{1, 0, 0, 1, 0}), ""},
+      {wire::Opcode::kTouch, extras(wire::TouchExtras{5000}), ""},
+      {wire::Opcode::kDelete, {}, ""},
+  };
+  for (const auto kind : {wire::Kind::kRequest, wire::Kind::kReply}) {
+    wire::DatagramHeader header{};
+    header.magic = wire::kMagic;
+    header.version = wire::kVersion;
+    header.kind = static_cast<uint8_t>(kind);
+    header.session = 1;
+    alignas(8) std::byte all_room[wire::kDatagramBytesMax];
+    wire::Writer all(all_room, header);
+    uint64_t sequence = 0;
+    for (const Seed& seed : seeds) {
+      wire::MessageHeader m{};
+      m.opcode = static_cast<uint8_t>(seed.opcode);
+      m.sequence = ++sequence;
+      alignas(8) std::byte room[wire::kDatagramBytesMax];
+      wire::Writer one(room, header);
+      if (!one.append(m, seed.extras, as_bytes("key"), as_bytes(seed.value)) ||
+          !all.append(m, seed.extras, as_bytes("key"), as_bytes(seed.value))) {
+        std::cerr << "make_seeds: a seed does not fit\n";
+        std::exit(1);
+      }
+      write_file(folder / (std::string(wire::opcode_name(seed.opcode)) +
+                           std::to_string(static_cast<int>(kind))),
+                 one.finish());
+    }
+    write_file(folder / ("all" + std::to_string(static_cast<int>(kind))), all.finish());
+  }
+}
+
+void segments(const std::filesystem::path& folder) {
+  namespace log = dinomo::log;
+  for (const size_t value_bytes : {0, 8, 100, 1000}) {
+    std::vector<std::byte> segment(sizeof(dinomo::pool::SegmentHeader));
+    uint64_t lsn = 1000;
+    for (const auto op : {log::Op::kPut, log::Op::kDelete, log::Op::kOutcome, log::Op::kEnd}) {
+      const std::string key = op == log::Op::kPut || op == log::Op::kDelete ? "some key" : "";
+      const std::string value(op == log::Op::kPut ? value_bytes : 0, 'v');
+      const size_t at = segment.size();
+      segment.resize(at + log::entry_bytes(key.size(), value.size()));
+      log::EntryFields fields;
+      fields.lsn = lsn++;
+      fields.generation = 0x107;
+      fields.log_id = 3;
+      fields.op = op;
+      log::build_entry(segment.data() + at, fields, as_bytes(key), as_bytes(value));
+      write_file(folder / ("entry" + std::to_string(value_bytes) + "_" +
+                           std::to_string(static_cast<int>(op))),
+                 Bytes(segment).subspan(at));
+    }
+    write_file(folder / ("segment" + std::to_string(value_bytes)), segment);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string kind = argc == 3 ? argv[1] : "";
+  if (kind != "datagram" && kind != "log") {
+    std::cerr << "usage: make_seeds datagram|log DIRECTORY\n";
+    return 2;
+  }
+  std::filesystem::create_directories(argv[2]);
+  if (kind == "datagram") {
+    datagrams(argv[2]);
+  } else {
+    segments(argv[2]);
+  }
+  return 0;
+}
