@@ -36,8 +36,16 @@ void MergePool::schedule(LogState& log) {
     return;
   }
   running_.fetch_add(1, std::memory_order_acq_rel);
+  enqueue(log);
+}
+
+void MergePool::enqueue(LogState& log) {
   arena_->arena.enqueue([this, &log] {
-    if (log.busy.load(std::memory_order_acquire)) merger_.run(log, kBatchesPerTask);
+    if (log.busy.load(std::memory_order_acquire) &&
+        merger_.run(log, kBatchesPerTask) == MergeStop::kMore) {
+      enqueue(log);  // behind the other logs
+      return;
+    }
     log.busy.store(false, std::memory_order_release);
     running_.fetch_sub(1, std::memory_order_acq_rel);
   });
