@@ -74,14 +74,10 @@ Config new_config(const std::string& path) {
 
 std::string type_name(int type) {
   switch (type) {
-    case CONFIG_TYPE_GROUP:
-      return "a group {}";
-    case CONFIG_TYPE_ARRAY:
-      return "an array []";
-    case CONFIG_TYPE_LIST:
-      return "a list ()";
-    default:
-      return "something else";
+    case CONFIG_TYPE_GROUP: return "a group {}";
+    case CONFIG_TYPE_ARRAY: return "an array []";
+    case CONFIG_TYPE_LIST: return "a list ()";
+    default: return "something else";
   }
 }
 
@@ -213,21 +209,11 @@ void OptionTable::apply_settings(void* config, const std::string& path) {
     }
     OptionInput input{.value = false, .from_file = true};
     switch (config_setting_type(s)) {
-      case CONFIG_TYPE_BOOL:
-        input.value = config_setting_get_bool(s) != 0;
-        break;
-      case CONFIG_TYPE_INT:
-        input.value = int64_t{config_setting_get_int(s)};
-        break;
-      case CONFIG_TYPE_INT64:
-        input.value = int64_t{config_setting_get_int64(s)};
-        break;
-      case CONFIG_TYPE_FLOAT:
-        input.value = config_setting_get_float(s);
-        break;
-      case CONFIG_TYPE_STRING:
-        input.value = std::string(config_setting_get_string(s));
-        break;
+      case CONFIG_TYPE_BOOL: input.value = config_setting_get_bool(s) != 0; break;
+      case CONFIG_TYPE_INT: input.value = int64_t{config_setting_get_int(s)}; break;
+      case CONFIG_TYPE_INT64: input.value = int64_t{config_setting_get_int64(s)}; break;
+      case CONFIG_TYPE_FLOAT: input.value = config_setting_get_float(s); break;
+      case CONFIG_TYPE_STRING: input.value = std::string(config_setting_get_string(s)); break;
       default:
         problems_.push_back(fmt::format("{}: wrong type: expected one value, not {}", label,
                                         type_name(config_setting_type(s))));

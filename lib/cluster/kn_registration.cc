@@ -191,7 +191,9 @@ kn::Task KnControl::run_deregistration() noexcept {
   shared_->lease_deadline_ns.store(0, std::memory_order_relaxed);
   for (kn::Worker* w : workers_) w->attach_for_control(nullptr);
   const auto attached = [](const kn::Worker* w) { return w->attached_for_control() != nullptr; };
-  while (std::ranges::any_of(workers_, attached)) co_await delays_.until(now_ns_ + kMailboxPollNs);
+  while (std::ranges::any_of(workers_, attached)) {
+    co_await delays_.until(now_ns_ + kMailboxPollNs);
+  }
   const uint64_t cell = pool::mailbox_offset(superblock_, kn_slot_, superblock_.workers_per_kn, 0);
   const uint64_t sequence = clock_->unix_ms() << 20 | ++mailbox_sequence_;
   store(scratch(kRequestAt, 64).data(),

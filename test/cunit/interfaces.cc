@@ -134,17 +134,10 @@ std::string escape(const char* text) {
   std::string result;
   for (const char* c = text; *c != '\0'; ++c) {
     switch (*c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      default:
-        result += *c;
+      case '&': result += "&amp;"; break;
+      case '<': result += "&lt;"; break;
+      case '>': result += "&gt;"; break;
+      default: result += *c;
     }
   }
   return result;

@@ -105,44 +105,25 @@ CU_ErrorCode CU_get_error() { return error_code; }
 
 const char* CU_get_error_msg() {
   switch (error_code) {
-    case CUE_SUCCESS:
-      return "No Error.";
-    case CUE_NOMEMORY:
-      return "Memory allocation failed.";
-    case CUE_NOREGISTRY:
-      return "Test registry does not exist.";
-    case CUE_REGISTRY_EXISTS:
-      return "Registry already exists.";
-    case CUE_NOSUITE:
-      return "NULL suite not allowed.";
-    case CUE_NO_SUITENAME:
-      return "Suite name cannot be NULL.";
-    case CUE_SINIT_FAILED:
-      return "Suite initialization function failed.";
-    case CUE_SCLEAN_FAILED:
-      return "Suite cleanup function failed.";
-    case CUE_DUP_SUITE:
-      return "Suite having name already registered.";
-    case CUE_SUITE_INACTIVE:
-      return "Requested suite is not active.";
-    case CUE_NOTEST:
-      return "NULL test or test function not allowed.";
-    case CUE_NO_TESTNAME:
-      return "Test name cannot be NULL.";
-    case CUE_DUP_TEST:
-      return "Test having this name already in suite.";
-    case CUE_TEST_NOT_IN_SUITE:
-      return "Test not registered in specified suite.";
-    case CUE_TEST_INACTIVE:
-      return "Requested test is not active";
-    case CUE_FOPEN_FAILED:
-      return "Error opening file.";
-    case CUE_FCLOSE_FAILED:
-      return "Error closing file.";
-    case CUE_BAD_FILENAME:
-      return "Bad file name.";
-    case CUE_WRITE_ERROR:
-      return "Error during write to file.";
+    case CUE_SUCCESS: return "No Error.";
+    case CUE_NOMEMORY: return "Memory allocation failed.";
+    case CUE_NOREGISTRY: return "Test registry does not exist.";
+    case CUE_REGISTRY_EXISTS: return "Registry already exists.";
+    case CUE_NOSUITE: return "NULL suite not allowed.";
+    case CUE_NO_SUITENAME: return "Suite name cannot be NULL.";
+    case CUE_SINIT_FAILED: return "Suite initialization function failed.";
+    case CUE_SCLEAN_FAILED: return "Suite cleanup function failed.";
+    case CUE_DUP_SUITE: return "Suite having name already registered.";
+    case CUE_SUITE_INACTIVE: return "Requested suite is not active.";
+    case CUE_NOTEST: return "NULL test or test function not allowed.";
+    case CUE_NO_TESTNAME: return "Test name cannot be NULL.";
+    case CUE_DUP_TEST: return "Test having this name already in suite.";
+    case CUE_TEST_NOT_IN_SUITE: return "Test not registered in specified suite.";
+    case CUE_TEST_INACTIVE: return "Requested test is not active";
+    case CUE_FOPEN_FAILED: return "Error opening file.";
+    case CUE_FCLOSE_FAILED: return "Error closing file.";
+    case CUE_BAD_FILENAME: return "Bad file name.";
+    case CUE_WRITE_ERROR: return "Error during write to file.";
   }
   // Numbers between and above the codes.
   return error_code < CUE_WRITE_ERROR ? "" : "Undefined Error";
