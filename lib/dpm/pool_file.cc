@@ -37,6 +37,14 @@ Status fail(Status status, std::string* why, std::string text) {
 
 PMEMobjpool* pop(void* handle) noexcept { return static_cast<PMEMobjpool*>(handle); }
 
+/// For what comes out of a damaged file: bytes that a terminal cannot show become '?'.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return text;
+}
+
 std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 std::string directory_of(const std::string& path) {
@@ -296,7 +304,8 @@ Status PoolFile::attach(const std::string& path, std::string* why) {
     }
     return fail(status_of_errno(error), why,
                 path + " cannot be opened as a pool: it is none, or it was damaged or truncated (" +
-                    pmemobj_errormsg() + "); look at it with `pmempool info` and restore a backup");
+                    printable(pmemobj_errormsg()) +
+                    "); look at it with `pmempool info` and restore a backup");
   }
   const uint64_t bytes = device ? device_bytes(info) : static_cast<uint64_t>(info.st_size);
   path_ = path;
@@ -312,7 +321,8 @@ Status PoolFile::check_root(const PoolOptions& options, std::string* why) {
   const std::string name(layout, strnlen(layout, PMEMOBJ_MAX_LAYOUT));
   if (name != pool::kLayoutName) {
     return fail(name.starts_with("dinomo-") ? Status::kVersion : Status::kInvalid, why,
-                path_ + " has layout \"" + name + "\", this build needs \"" + pool::kLayoutName +
+                path_ + " has layout \"" + printable(name) + "\", this build needs \"" +
+                    pool::kLayoutName +
                     "\": it is a pool of another program or version; check `pool`");
   }
   if (options.create && pmemobj_root_size(p) == 0) {

@@ -151,6 +151,7 @@ class Cluster:
                 "--stats-file", self.path("kn.json"), *extra]
 
     def start_dpm(self, *extra):
+        self._unlink("dpm.json")
         self._start("dpm", self.dpm_command(*extra))
 
     def start_kn(self, *extra):
