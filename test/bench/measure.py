@@ -8,7 +8,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 from cluster import Cluster, skip  # noqa: E402
@@ -78,21 +77,17 @@ class PinnedCluster(Cluster):
         return [self.processes[name].pid for name in names]
 
 
-def run_client(command, options, warmup_seconds, server_pids):
+def run_client(command, server_pids=()):
     """Runs a client on its CPU; returns its output, and for each list of processes in `server_pids`
-    the share of a CPU that they took in the middle of the run."""
-    process = subprocess.Popen(on_cpu(CLIENT_CPU, command), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-    time.sleep(warmup_seconds + options.seconds * 0.2)
-    began = time.monotonic_ns()
+    the CPU time that they took meanwhile."""
     before = [sum(cpu_ns(pid) for pid in pids) for pids in server_pids]
-    time.sleep(options.seconds * 0.6)
-    spent = time.monotonic_ns() - began
+    done = subprocess.run(on_cpu(CLIENT_CPU, command), capture_output=True, text=True, timeout=600,
+                          check=False)
     after = [sum(cpu_ns(pid) for pid in pids) for pids in server_pids]
-    out, err = process.communicate(timeout=120 + options.seconds)
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{out}\n{err}")
-    return out, [(a - b) / spent for a, b in zip(after, before)]
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n"
+                           f"{done.stderr}")
+    return done.stdout, [a - b for a, b in zip(after, before)]
 
 
 def bench_result(text):
@@ -101,7 +96,7 @@ def bench_result(text):
     summary = phase.get("kn", {}).get("summary", {})
     latencies = [kind["latency"] for kind in phase["kinds"].values()]
     main = max(latencies, key=lambda h: h["count"])
-    return {"ops_per_s": phase["ops_per_s"], "p50_us": main["p50_us"], "p99_us": main["p99_us"],
+    return {"operations": phase["ops"], "ops_per_s": phase["ops_per_s"], "p50_us": main["p50_us"], "p99_us": main["p99_us"],
             "busy_ns_per_op": summary.get("busy_ns_per_request", 0.0),
             "value_hits": summary.get("share", {}).get("value_hit", 0.0),
             "requests_per_datagram": phase["requests_per_datagram"]}
