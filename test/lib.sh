@@ -46,6 +46,20 @@ sys.exit(0 if os.path.realpath(source) == os.path.realpath(sys.argv[2])
 PYTHON
 }
 
+# with_tests DIR: the quick start configures without tests, and GoogleTest may have come since.
+with_tests() {
+    local dir=$1
+    if meson introspect --buildoptions "$dir" |
+        python3 -c 'import json, sys
+sys.exit(not any(o["name"] == "tests" and not o["value"] for o in json.load(sys.stdin)))'; then
+        meson configure "$dir" -Dtests=true
+    fi
+    if grep -q 'content skipped: test: GoogleTest' "$dir/meson-logs/meson-log.txt"; then
+        meson configure "$dir" --clearcache
+        meson setup --reconfigure "$dir" "$root"
+    fi
+}
+
 # run_tests DIR [meson test option]...: runs, reports, and ends with the count line.
 run_tests() {
     local dir=$1

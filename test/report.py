@@ -24,6 +24,9 @@ class Tally:
         self.failed = []   # (name, why)
         self.skipped = []  # (name, why)
 
+    def total(self):
+        return self.passed + len(self.failed) + len(self.skipped)
+
     def line(self):
         return '%d passed, %d failed, %d skipped' % (self.passed, len(self.failed), len(self.skipped))
 
@@ -34,12 +37,11 @@ def last_line(text):
 
 
 def count_googletest_output(name, text, tally):
-    """Cases from GoogleTest's standard output; the number of cases that it started."""
-    started, reason = 0, []
+    """Cases from GoogleTest's standard output."""
+    reason = []
     for line in text.splitlines():
         match = re.match(r'\[ RUN      \] (\S.*)$', line)
         if match:
-            started += 1
             reason = []
             continue
         match = re.match(r'\[(       OK |  FAILED  |  SKIPPED )\] (\S+)(?:, where .*)? \(\d+ ms\)$', line)
@@ -54,13 +56,10 @@ def count_googletest_output(name, text, tally):
             tally.skipped.append((case, ' '.join(why).strip() or 'no reason given'))
         else:
             tally.failed.append((case, last_line('\n'.join(l for l in reason if 'Failure' in l))))
-    return started
 
 
 def count_googletest_xml(name, path, tally):
-    cases = 0
     for case in ET.parse(path).getroot().iter('testcase'):
-        cases += 1
         label = '%s: %s.%s' % (name, case.get('classname'), case.get('name'))
         skip = case.find('skipped')
         failure = case.find('failure')
@@ -71,16 +70,13 @@ def count_googletest_xml(name, path, tally):
             tally.skipped.append((label, ' '.join(why.split()[1:] if ':' in why else why.split())))
         else:
             tally.passed += 1
-    return cases
 
 
 def count_tap(name, text, tally):
-    points = 0
     for line in text.splitlines():
         match = re.match(r'(not )?ok\b\s*\d*\s*-?\s*([^#]*)(?:#\s*(skip)\S*\s*(.*))?$', line, re.I)
         if not match:
             continue
-        points += 1
         case = name + ': ' + match.group(2).strip()
         if match.group(3):
             tally.skipped.append((case, match.group(4) or 'no reason given'))
@@ -88,25 +84,34 @@ def count_tap(name, text, tally):
             tally.failed.append((case, ''))
         else:
             tally.passed += 1
-    return points
 
 
-def count_test(test, build, tally):
-    name = '/'.join([s.split(':')[-1] for s in test.get('suite', [])][:1] + [test['name']])
-    # meson's own name is "project:suite / name" in some versions.
-    name = name.split(' / ')[-1] if ' / ' in name else name
+def googletest_programs(build):
+    """Names, as in the log, of the tests that Meson runs as GoogleTest programs."""
+    try:
+        with open(os.path.join(build, 'meson-info', 'intro-tests.json')) as listing:
+            tests = json.load(listing)
+    except OSError:
+        return set()
+    return {'%s / %s' % ('+'.join(t['suite']), t['name']) for t in tests
+            if t.get('protocol') == 'gtest'}
+
+
+def count_test(test, build, googletests, tally):
+    name = test['name'].split(' / ')[-1]  # without "project:suite"
     out, err = test.get('stdout') or '', test.get('stderr') or ''
-    result, failed_before = test['result'], len(tally.failed)
-    cases = 0
-    xml = [a.split('xml:', 1)[1] for a in test.get('command', []) if a.startswith('--gtest_output=xml:')]
+    result, before, failed_before = test['result'], tally.total(), len(tally.failed)
+    # Meson makes GoogleTest programs write NAME.xml into the build directory. Their standard output
+    # says the same and cannot be that of another test of the same name, so it comes first.
+    xml = os.path.join(build, name + '.xml')
     if re.search(r'^\[==========\] ', out, re.M):
-        cases = count_googletest_output(name, out, tally)
-    elif xml and os.path.exists(os.path.join(build, xml[0])):
-        path = os.path.join(build, xml[0])
-        if os.path.getmtime(path) >= test.get('starttime', 0) - 1:
-            cases = count_googletest_xml(name, path, tally)
+        count_googletest_output(name, out, tally)
+    elif test['name'] in googletests and os.path.exists(xml) and \
+            os.path.getmtime(xml) >= test.get('starttime', 0):
+        count_googletest_xml(name, xml, tally)
     elif re.search(r'^1\.\.\d+', out, re.M):
-        cases = count_tap(name, out, tally)
+        count_tap(name, out, tally)
+    cases = tally.total() - before
     if result == 'SKIP':
         if cases == 0:
             tally.skipped.append((name, last_line(out) or last_line(err) or 'no reason given'))
@@ -142,8 +147,9 @@ def report(build):
     if os.path.exists(log):
         with open(log, errors='replace') as lines:
             tests = [json.loads(line) for line in lines if line.strip()]
+    googletests = googletest_programs(build)
     for test in tests:
-        count_test(test, build, tally)
+        count_test(test, build, googletests, tally)
     for reason in configuration_skips(build):
         tally.skipped.append(('configuration', reason))
     show('skipped', tally.skipped)

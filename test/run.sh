@@ -34,7 +34,7 @@ if [ "$install" = yes ]; then
     echo "all there"
 fi
 note "build in $build"
-setup_build "$build" || finish_failed "configuration failed, see above"
+{ setup_build "$build" && with_tests "$build"; } || finish_failed "configuration failed, see above"
 ninja -C "$build" -j "$jobs" || finish_failed "the build failed, see above"
 note "tests"
 # The suite `long` is for .ci/run.

@@ -34,6 +34,7 @@ void start_eal(const std::vector<std::string>& arguments) {
   std::vector<std::string> all{"dinomo-bench"};
   all.insert(all.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(all.size());
   for (std::string& a : all) argv.push_back(a.data());
   // EAL pins this thread, and threads inherit that; where they run is the caller's business.
   cpu_set_t cpus;

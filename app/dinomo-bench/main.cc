@@ -62,7 +62,7 @@ int run(const Settings& s) {
     return kExitUnreachable;
   }
   catch_signals();
-  human << settings_line(s) << std::endl;
+  human << settings_line(s) << '\n' << std::flush;
   std::vector<PhaseResult> results;
   bool good = true;
   for (const Task task : tasks(s)) {

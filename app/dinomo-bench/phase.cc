@@ -168,6 +168,7 @@ PhaseResult Bench::run(Task task) {
   shared.task = task;
   const bool warm_up = task == Task::kRun && settings_.warmup_seconds > 0;
   std::vector<std::unique_ptr<Worker>> workers;
+  workers.reserve(settings_.threads);
   for (uint32_t i = 0; i < settings_.threads; ++i) {
     workers.push_back(std::make_unique<Worker>(&shared, i, seats_[i].client.get()));
   }

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace dinomo::bench {
 
 namespace {
@@ -20,6 +22,8 @@ std::string grouped(uint64_t n) {  // 1 234 567
 double per_second(uint64_t count, double seconds) {
   return seconds > 0 ? static_cast<double>(count) / seconds : 0;
 }
+
+uint64_t rounded(double d) { return static_cast<uint64_t>(std::llround(d)); }
 
 double ratio(uint64_t a, uint64_t b) {
   return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b);
@@ -42,7 +46,7 @@ std::string latency_table(const PhaseResult& r) {
     const KindTally& kind = r.tally.kinds[i];
     if (kind.service.count() == 0) continue;
     const char* const name = op_kind_name(static_cast<OpKind>(i));
-    const auto rate = static_cast<uint64_t>(per_second(kind.done, r.seconds) + 0.5);
+    const auto rate = rounded(per_second(kind.done, r.seconds));
     out += latency_row(name, grouped(rate), kind.service);
     if (kind.corrected.count() != 0) out += latency_row("  from due time", "", kind.corrected);
   }
@@ -262,10 +266,10 @@ std::string settings_line(const Settings& s) {
 std::string table(const Settings& s, const PhaseResult& r) {
   const Tally& t = r.tally;
   const double rate = per_second(r.operations(), r.seconds);
-  std::string out = fmt::format(
-      "\n{}{}: {} operations in {:.2f} s, {} ops/s, {:.1f} MB/s of values\n\n", r.name,
-      r.interrupted ? " (interrupted)" : "", grouped(r.operations()), r.seconds,
-      grouped(static_cast<uint64_t>(rate + 0.5)), per_second(t.value_bytes, r.seconds) / 1e6);
+  std::string out =
+      fmt::format("\n{}{}: {} operations in {:.2f} s, {} ops/s, {:.1f} MB/s of values\n\n", r.name,
+                  r.interrupted ? " (interrupted)" : "", grouped(r.operations()), r.seconds,
+                  grouped(rounded(rate)), per_second(t.value_bytes, r.seconds) / 1e6);
   out += latency_table(r) + '\n';
   out += fmt::format(
       "  client            {:.1f} requests per datagram, {:.0f} ns of CPU per request\n",

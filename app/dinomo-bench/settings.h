@@ -30,7 +30,7 @@ struct Settings {
   uint64_t seed = 1;
   uint32_t pack = 0;
   uint32_t timeout_ms = 5000;
-  uint32_t spin_us = 50;
+  int64_t spin_us = -1;  // -1: 50, over an own port 5000
   bool verify = false;
   bool allow_lost = false;
   bool quiet = false;

@@ -317,7 +317,7 @@ void Worker::idle(uint32_t completions, uint64_t now_ns) {
     idle_since_ns_ = now_ns;
     return;
   }
-  if (now_ns - idle_since_ns_ < settings_.spin_us * uint64_t{1000}) return;
+  if (now_ns - idle_since_ns_ < static_cast<uint64_t>(settings_.spin_us) * 1000) return;
   uint64_t sleep_ns = kLongSleepNs;
   if (gap_ns_ != 0 && next_due_ns_ != 0 && !free_.empty()) {
     if (next_due_ns_ <= now_ns + 30'000) return;  // a sleep would take longer

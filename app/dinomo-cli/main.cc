@@ -11,6 +11,7 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -160,7 +161,7 @@ class Session {
       return complain(kUnreachable, fmt::format("no route to {}", settings_.server));
     }
     client_ = std::move(*client);
-    blocking_.emplace(client_.get());
+    blocking_ = std::make_unique<Blocking>(client_.get());
     return kOk;
   }
 
@@ -229,7 +230,7 @@ class Session {
   dinomo::SystemClock clock_{false};  // no measuring: a command takes a millisecond
   std::unique_ptr<UdpTransport> transport_;
   std::unique_ptr<Client> client_;
-  std::optional<Blocking> blocking_;
+  std::unique_ptr<Blocking> blocking_;
 };
 
 void print_json(const Settings& s, const Reply& reply, json extra) {
@@ -245,13 +246,13 @@ void print_json(const Settings& s, const Reply& reply, json extra) {
 int write_value(const Settings& s, const Reply& reply) {
   if (!s.output.empty()) {
     std::ofstream file(s.output, std::ios::binary | std::ios::trunc);
-    file.write(reply.text().data(), static_cast<std::streamsize>(reply.value.size()));
+    file << reply.text();
     file.close();
     if (!file) return complain(kUsage, fmt::format("cannot write {}", s.output));
     return kOk;
   }
   if (s.json_output) return kOk;
-  std::cout.write(reply.text().data(), static_cast<std::streamsize>(reply.value.size()));
+  std::cout << reply.text();
   if (isatty(STDOUT_FILENO) != 0) std::cout << '\n';
   std::cout.flush();
   return std::cout ? kOk : complain(kUsage, "cannot write to standard output");

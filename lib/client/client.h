@@ -20,7 +20,8 @@
 //
 // Thread rule: one thread. Callbacks are called from poll() (and from submit() and flush() never);
 // they may submit(), but not flush() or poll().
-// Cost: CPU of a packed 8-byte-key GET, socket left out, is about 0.1 us for request and reply.
+// Cost: a packed GET of 64 B took dinomo-bench 0.2 us of CPU over memif, choosing keys included; over
+// kernel sockets the kernel adds 0.4 us packed, 4 us with one request a datagram.
 #pragma once
 
 #include <memory>

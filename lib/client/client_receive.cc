@@ -17,13 +17,11 @@ Status status_of(wire::Status s) noexcept {
     case wire::Status::kOk:
       return Status::kOk;
     case wire::Status::kNotFound:
+    case wire::Status::kNotStored:
       return Status::kNotFound;
     case wire::Status::kExists:
       return Status::kExists;
-    case wire::Status::kNotStored:
-      return Status::kNotFound;
     case wire::Status::kNotNumber:
-      return Status::kInvalid;
     case wire::Status::kBadRequest:
       return Status::kInvalid;
     case wire::Status::kTooLarge:

@@ -40,6 +40,8 @@ class MergePool {
 
  private:
   struct Arena;
+  void enqueue(LogState& log);
+
   Merger& merger_;
   const uint32_t workers_;
   std::unique_ptr<Arena> arena_;

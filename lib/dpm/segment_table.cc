@@ -95,10 +95,13 @@ void SegmentTable::settle() {
 }
 
 void SegmentTable::fill_free_list(uint64_t wanted) noexcept {
-  while (free_.size() < wanted && size() < segments_.size()) {
+  while (!heap_full_ && free_.size() < wanted && size() < segments_.size()) {
     const auto object = space_.allocate(pool::ObjectType::kSegment, segment_bytes_, prepare_header,
                                         sizeof(SegmentHeader));
-    if (!object) return;
+    if (!object) {
+      heap_full_ = true;
+      return;
+    }
     const uint32_t id = add(object->offset);
     segments_[id].live.store(kClosedBit, std::memory_order_relaxed);
     segments_[id].free = true;

@@ -103,6 +103,7 @@ class SegmentTable final : public index::KeySource {
   std::vector<std::atomic<uint32_t>> starts_;  // by offset / segment_bytes: segment starting there
   std::atomic<uint32_t> count_{0};
   std::deque<uint32_t> free_;
+  bool heap_full_ = false;  // for good: nothing is ever given back to the allocator
   std::atomic<uint64_t> free_count_{0};
   std::mutex empties_mutex_;
   std::deque<Empty> empties_;

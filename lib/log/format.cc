@@ -59,7 +59,7 @@ uint64_t build_entry(std::byte* to, const EntryFields& fields, Bytes key, Bytes 
   const uint64_t used = sizeof h + key.size() + value.size();
   const uint64_t total = align_up<uint64_t>(used, kUnitBytes);
   store(to, h);
-  std::memcpy(to + sizeof h, key.data(), key.size());
+  if (!key.empty()) std::memcpy(to + sizeof h, key.data(), key.size());
   if (!value.empty()) std::memcpy(to + sizeof h + key.size(), value.data(), value.size());
   if (total != used) std::memset(to + used, 0, total - used);
   store(to, entry_checksum(to, h));

@@ -7,6 +7,7 @@ set -euo pipefail
 
 build=$root/build
 setup_build "$build"
+with_tests "$build"
 ninja -C "$build" -j "$jobs"
 export DINOMO_FUZZ_RUNS=${DINOMO_FUZZ_RUNS:-200000}
 run_tests "$build" --suite fuzz --timeout-multiplier 10

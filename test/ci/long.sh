@@ -7,6 +7,7 @@ set -euo pipefail
 
 build=$root/build
 setup_build "$build"
+with_tests "$build"
 ninja -C "$build" -j "$jobs"
 if ! meson test -C "$build" --no-rebuild --list --suite long 2>/dev/null | grep -q .; then
     echo "there is no test in suite long"

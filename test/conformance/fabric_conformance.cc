@@ -73,8 +73,9 @@ TEST_P(FabricConformance, CompletionsComeFromPollOnlyAndInOrder) {
       self->status = s;
       self->order->push_back(self->number);
     };
-    ASSERT_EQ(queue_->post_read(kBase, buffer, Purpose::kValue, &completions[static_cast<size_t>(i)]),
-              Status::kInProgress);
+    ASSERT_EQ(
+        queue_->post_read(kBase, buffer, Purpose::kValue, &completions[static_cast<size_t>(i)]),
+        Status::kInProgress);
   }
   EXPECT_TRUE(order.empty());
   EXPECT_EQ(queue_->in_flight(), 32u);
@@ -211,8 +212,9 @@ TEST_P(FabricConformance, CountsRoundTripsByPurpose) {
   ASSERT_EQ(queue_->post_read(kBase, buffer, Purpose::kIndex, &read), Status::kInProgress);
   ASSERT_EQ(queue_->post_write(kBase, buffer, {.persistent = true}, Purpose::kLog, &write),
             Status::kInProgress);
-  ASSERT_EQ(queue_->post_write(kBase + 64, buffer, {.after_previous = true}, Purpose::kLog, nullptr),
-            Status::kInProgress);
+  ASSERT_EQ(
+      queue_->post_write(kBase + 64, buffer, {.after_previous = true}, Purpose::kLog, nullptr),
+      Status::kInProgress);
   EXPECT_EQ(finish(*queue_, write), Status::kOk);
   const QueueCounters& c = queue_->counters();
   const auto& index = c.by_purpose[static_cast<size_t>(Purpose::kIndex)];
@@ -222,6 +224,33 @@ TEST_P(FabricConformance, CountsRoundTripsByPurpose) {
   EXPECT_EQ(log.round_trips, 1u);  // the chained write rides along
   EXPECT_EQ(log.verbs, 2u);
   EXPECT_EQ(log.bytes, 128u);
+}
+
+TEST_P(FabricConformance, AChainThatBeginsWithAnUnsignalledWriteIsOneRoundTrip) {
+  std::vector<std::byte> buffer(64);
+  fabric_->register_memory(buffer);
+  Awaited done;
+  ASSERT_EQ(queue_->post_write(kBase, buffer, {.persistent = true}, Purpose::kLog, nullptr),
+            Status::kInProgress);
+  ASSERT_EQ(queue_->post_write(kBase + 64, buffer, {.persistent = true, .after_previous = true},
+                               Purpose::kLog, &done),
+            Status::kInProgress);
+  EXPECT_EQ(finish(*queue_, done), Status::kOk);
+  EXPECT_EQ(queue_->counters().by_purpose[static_cast<size_t>(Purpose::kLog)].round_trips, 1u);
+}
+
+TEST_P(FabricConformance, AFailedUnsignalledWriteFailsTheRestOfItsChain) {
+  std::vector<std::byte> buffer(64);
+  fabric_->register_memory(buffer);
+  Awaited done;
+  ASSERT_EQ(queue_->post_write(world_->memory().size(), buffer, {}, Purpose::kLog, nullptr),
+            Status::kInProgress);
+  ASSERT_EQ(queue_->post_write(kBase, buffer, {.after_previous = true}, Purpose::kLog, &done),
+            Status::kInProgress);
+  EXPECT_EQ(finish(*queue_, done), Status::kOutOfRange);
+  Awaited next;
+  ASSERT_EQ(queue_->post_write(kBase, buffer, {}, Purpose::kLog, &next), Status::kInProgress);
+  EXPECT_EQ(finish(*queue_, next), Status::kOk);
 }
 
 TEST_P(FabricConformance, OneProcessASlotAndLeaversAreNoticed) {

@@ -15,7 +15,8 @@ seeds=$(find "$work/corpus" -type f | wc -l)
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 if ! "$fuzzer" -runs="${DINOMO_FUZZ_RUNS:-20000}" -seed=1 -max_len="$max_bytes" -len_control=0 -timeout=10 \
     -print_final_stats=1 -artifact_prefix="$work/" "$work/corpus" >"$work/log" 2>&1; then
-    tail -n 60 "$work/log"
+    # From the first finding on; before it stand libFuzzer's statistics.
+    sed -n '/ERROR: \|runtime error: \|not true: /,$p' "$work/log" | head -n 60
     for input in "$work"/crash-* "$work"/leak-* "$work"/timeout-* "$work"/oom-*; do
         [ -e "$input" ] || continue
         echo "the input, to be kept as a unit test (base64):"

@@ -74,18 +74,20 @@ Status ShmQueue::post_read(uint64_t offset, MutableBytes to, Purpose purpose,
 Status ShmQueue::post_write(uint64_t offset, Bytes from, WriteOptions options, Purpose purpose,
                             Completion* completion) noexcept {
   if (full()) return refuse_full();
-  count(purpose, from.size(), completion != nullptr && !options.after_previous);
-  if (!inside(offset, from.size())) return complete(Status::kOutOfRange, completion);
+  count(purpose, from.size(), !options.after_previous);
+  // A write without a completion has nobody to tell of its failure, so the rest of its chain fails.
+  if (!options.after_previous) chain_status_ = Status::kOk;
+  if (!inside(offset, from.size())) chain_status_ = Status::kOutOfRange;
+  if (chain_status_ != Status::kOk) return complete(chain_status_, completion);
   // Release: a reader that sees this write sees the ones before it (after_previous).
   std::atomic_thread_fence(std::memory_order_release);
-  Status status = Status::kOk;
   if (options.persistent) {
-    status = copy_persistent(at(offset), from, mapping_->persistence);
+    chain_status_ = copy_persistent(at(offset), from, mapping_->persistence);
   } else {
     std::memcpy(at(offset), from.data(), from.size());
   }
   std::atomic_thread_fence(std::memory_order_release);
-  return complete(status, completion);
+  return complete(chain_status_, completion);
 }
 
 Status ShmQueue::post_compare_swap(uint64_t offset, uint64_t expected, uint64_t desired,

@@ -43,6 +43,7 @@ class ShmQueue final : public Queue {
   std::vector<Posted> posted_;  // ring, power of two
   uint64_t head_ = 0;
   uint64_t tail_ = 0;
+  Status chain_status_ = Status::kOk;  // of the writes chained to each other by after_previous
 };
 
 }  // namespace dinomo::fabric::shm

@@ -16,6 +16,13 @@
 
 namespace dinomo::cache::test {
 
+/// Sanitizers look at each step, so fewer steps have to do for them.
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 inline std::unique_ptr<Dac> make_cache(uint64_t budget_bytes, Policy policy, double fraction = 0.5,
                                        double miss_rt = 2) {
   auto made = Dac::create({.budget_bytes = budget_bytes,

@@ -71,6 +71,7 @@ double round_trips(const Load& load, const std::vector<uint32_t>& trace, Policy 
 class NearOptimal : public ::testing::TestWithParam<Load> {};
 
 TEST_P(NearOptimal, AdaptiveIsWithinFivePercentOfTheBestFixedDivision) {
+  if (kSanitized) GTEST_SKIP() << "a matter of policy, not of memory; runs without sanitizers";
   const Load load = GetParam();
   const auto trace = trace_of(load, 12 * load.keys);
   double best = std::min(round_trips(load, trace, Policy::kValueOnly, 0),

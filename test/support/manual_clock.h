@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A clock that a test moves by hand.
+#pragma once
+
+#include "common/clock.h"
+
+namespace dinomo::test {
+
+class ManualClock final : public Clock {
+ public:
+  uint64_t now_ns() noexcept override { return now += step; }
+  uint64_t unix_ms() noexcept override { return 1'700'000'000'000 + now / 1'000'000; }
+
+  uint64_t now = 1'000'000'000;
+  uint64_t step = 0;  // added at every reading
+};
+
+}  // namespace dinomo::test

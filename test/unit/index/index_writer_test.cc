@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "index/index_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "test/unit/index/table_fixture.h"
+
+namespace dinomo::index {
+namespace {
+
+using Model = std::map<std::string, GlobalAddress>;
+
+std::string key_name(uint64_t i) { return "key" + std::to_string(i); }
+
+void expect_same(Table& t, const Model& model, uint64_t keys) {
+  for (uint64_t i = 0; i < keys; ++i) {
+    const std::string key = key_name(i);
+    const auto found = t.writer->find(weak_hash(key), as_bytes(key));
+    const auto expected = model.find(key);
+    if (expected == model.end()) {
+      ASSERT_FALSE(found) << key;
+      ASSERT_EQ(found.error(), Status::kNotFound);
+    } else {
+      ASSERT_TRUE(found) << key;
+      ASSERT_EQ(*found, expected->second) << key;
+    }
+  }
+}
+
+TEST(IndexWriter, FollowsAModelThroughCollisionsAndLongChains) {
+  Table t(3);  // 8 buckets, a few hundred keys: chains of many buckets, equal hashes of many keys
+  Model model;
+  std::mt19937_64 random(11);
+  constexpr uint64_t kKeys = 300;
+  for (uint32_t step = 0; step < 20'000; ++step) {
+    const std::string key = key_name(random() % kKeys);
+    const GlobalAddress expected_old = model.contains(key) ? model[key] : GlobalAddress();
+    if (random() % 3 == 0) {
+      const auto old = t.writer->remove(weak_hash(key), as_bytes(key));
+      ASSERT_TRUE(old);
+      ASSERT_EQ(*old, expected_old);
+      model.erase(key);
+    } else {
+      const GlobalAddress address = t.keys.write(step, key);
+      const auto old = t.writer->upsert(weak_hash(key), as_bytes(key), address);
+      ASSERT_TRUE(old);
+      ASSERT_EQ(*old, expected_old);
+      model[key] = address;
+    }
+  }
+  expect_same(t, model, kKeys);
+  EXPECT_GT(t.overflow->used(), 0u);
+}
+
+TEST(IndexWriter, KeysOfOneHashAreToldApartByTheirKeys) {
+  Table t(4);
+  for (uint32_t i = 0; i < 100; ++i) {
+    ASSERT_TRUE(t.writer->upsert(42, as_bytes(key_name(i)), t.keys.write(i, key_name(i))));
+  }
+  for (uint32_t i = 0; i < 100; i += 2) {
+    ASSERT_TRUE(t.writer->remove(42, as_bytes(key_name(i))));
+  }
+  for (uint32_t i = 0; i < 100; ++i) {
+    EXPECT_EQ(t.writer->find(42, as_bytes(key_name(i))).has_value(), i % 2 == 1) << i;
+  }
+}
+
+TEST(IndexWriter, RepeatingAnOperationChangesNothing) {
+  Table t(4);
+  const std::string key = "key";
+  const GlobalAddress a = t.keys.write(1, key);
+  EXPECT_FALSE(*t.writer->upsert(5, as_bytes(key), a));
+  const std::vector<std::byte> before(t.space.memory().begin(), t.space.memory().end());
+  EXPECT_EQ(*t.writer->upsert(5, as_bytes(key), a), a);
+  EXPECT_FALSE(*t.writer->remove(5, as_bytes("other")));
+  EXPECT_TRUE(equal(before, t.space.memory()));
+  EXPECT_EQ(*t.writer->remove(5, as_bytes(key)), a);
+  EXPECT_FALSE(*t.writer->remove(5, as_bytes(key)));
+}
+
+TEST(IndexWriter, ReplayFromAnyPrefixEndsInTheSameState) {
+  struct Operation {
+    std::string key;
+    GlobalAddress address;  // 0: delete
+  };
+  Table t(2);
+  std::mt19937_64 random(5);
+  std::vector<Operation> operations;
+  Model model;
+  for (uint32_t i = 0; i < 60; ++i) {
+    const std::string key = key_name(random() % 12);
+    const GlobalAddress address = random() % 4 == 0 ? GlobalAddress() : t.keys.write(i, key);
+    operations.push_back({key, address});
+    if (address) {
+      model[key] = address;
+    } else {
+      model.erase(key);
+    }
+  }
+  const auto apply = [&](const Operation& o) {
+    const uint64_t h = weak_hash(o.key);
+    return o.address ? t.writer->upsert(h, as_bytes(o.key), o.address).has_value()
+                     : t.writer->remove(h, as_bytes(o.key)).has_value();
+  };
+  // After the first round the state holds everything already, as when merged_lsn lagged in a crash.
+  for (size_t from = 0; from <= operations.size(); ++from) {
+    for (size_t i = from; i < operations.size(); ++i) ASSERT_TRUE(apply(operations[i]));
+    expect_same(t, model, 12);
+  }
+}
+
+TEST(IndexWriter, AFullChainIsRefusedAndUnchanged) {
+  Table t(2);
+  constexpr uint32_t kFull = kChainBucketsMax * kSlotsPerBucket;
+  for (uint32_t i = 0; i < kFull; ++i) {
+    ASSERT_TRUE(t.writer->upsert(42, as_bytes(key_name(i)), t.keys.write(i, key_name(i)))) << i;
+  }
+  const auto more = t.writer->upsert(42, as_bytes("more"), t.keys.write(kFull, "more"));
+  ASSERT_FALSE(more);
+  EXPECT_EQ(more.error(), Status::kNoSpace);
+  // Updates and deletes go on, and a delete makes room.
+  EXPECT_TRUE(t.writer->upsert(42, as_bytes(key_name(7)), t.keys.write(kFull + 1, key_name(7))));
+  EXPECT_TRUE(t.writer->remove(42, as_bytes(key_name(8))));
+  EXPECT_TRUE(t.writer->upsert(42, as_bytes("more"), t.keys.write(kFull, "more")));
+}
+
+TEST(IndexWriter, ALinkOutOfThePoolIsCorruptionNotAWalk) {
+  Table t(2);
+  t.writer->head(42)->next = t.space.memory().size() + 64;
+  EXPECT_EQ(t.writer->find(42, as_bytes("key")).error(), Status::kCorrupt);
+  t.writer->head(42)->next =
+      t.writer->table().offset_bytes() + bucket_index(42, 2) * sizeof(Bucket);  // a circle
+  EXPECT_EQ(t.writer->find(42, as_bytes("key")).error(), Status::kCorrupt);
+}
+
+TEST(IndexWriter, WithoutOverflowBucketsInsertsAreRefusedAndDeletesGoOn) {
+  Table t(2, 1 << 16, 64);
+  t.space.fill();
+  for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+    ASSERT_TRUE(t.writer->upsert(42, as_bytes(key_name(i)), t.keys.write(i, key_name(i))));
+  }
+  EXPECT_EQ(t.writer->upsert(42, as_bytes("more"), t.keys.write(9, "more")).error(),
+            Status::kNoSpace);
+  EXPECT_TRUE(t.writer->remove(42, as_bytes(key_name(0))));
+  EXPECT_TRUE(t.writer->upsert(42, as_bytes("more"), t.keys.write(9, "more")));
+}
+
+TEST(IndexWriter, WritersOfOneChainDoNotDisturbEachOther) {
+  constexpr uint32_t kThreads = 4;
+  constexpr uint32_t kKeys = 40;
+  constexpr uint32_t kSteps = 4000;
+  Table t(3, kThreads * kSteps);
+  std::vector<Model> models(kThreads);
+  std::vector<std::thread> threads;
+  for (uint32_t n = 0; n < kThreads; ++n) {
+    threads.emplace_back([&, n] {
+      std::mt19937_64 random(n);
+      for (uint32_t step = 0; step < kSteps; ++step) {
+        // Every thread has keys of its own, all share buckets and hashes.
+        const std::string key = key_name(random() % kKeys * kThreads + n);
+        if (random() % 3 == 0) {
+          ASSERT_TRUE(t.writer->remove(weak_hash(key), as_bytes(key)));
+          models[n].erase(key);
+        } else {
+          const GlobalAddress address = t.keys.write(n * kSteps + step, key);
+          ASSERT_TRUE(t.writer->upsert(weak_hash(key), as_bytes(key), address));
+          models[n][key] = address;
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  Model all;
+  for (const Model& m : models) all.insert(m.begin(), m.end());
+  expect_same(t, all, kKeys * kThreads);
+}
+
+TEST(OverflowPool, RecoveryFreesWhatNoChainRefersTo) {
+  Table t(2);
+  std::vector<uint64_t> taken;
+  for (int i = 0; i < 10; ++i) taken.push_back(*t.overflow->allocate());
+  OverflowPool again(t.space, 1024);
+  EXPECT_TRUE(again.mark_used(taken[3]));
+  EXPECT_TRUE(again.mark_used(taken[7]));
+  EXPECT_FALSE(again.mark_used(taken[7]));      // crossed chains
+  EXPECT_FALSE(again.mark_used(taken[7] + 8));  // no bucket
+  EXPECT_FALSE(again.mark_used(64));            // no chunk
+  again.finish_recovery();
+  EXPECT_EQ(again.used(), 2u);
+  for (uint64_t i = 2; i < again.capacity(); ++i) {
+    const auto offset = again.allocate();
+    ASSERT_TRUE(offset);
+    EXPECT_NE(*offset, taken[3]);
+    EXPECT_NE(*offset, taken[7]);
+  }
+  EXPECT_EQ(again.used(), again.capacity());
+}
+
+}  // namespace
+}  // namespace dinomo::index
