@@ -84,6 +84,7 @@ Status Worker::append(log::Op op, const Request& r, uint32_t session_cell) noexc
   const auto appended = log_->append(fields, r.message.key, r.message.value);
   if (!appended) return appended.error();
   push_pending(*appended, r.hash, reply_to(r), session_cell, false);
+  unmerged_.prefetch_add(r.hash);  // for settle(), after the commit
   return Status::kOk;
 }
 
