@@ -175,7 +175,9 @@ Task Worker::run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCop
   const uint64_t deadline_ns = now_ns_ + uint64_t{config_.write_wait_us} * 1000;
   Outcome outcome = Outcome::kFailed;
   const bool durable = co_await DurableAwaiter(*this, log_->last_lsn());
-  if (durable) outcome = co_await LookupAwaiter(*this, hash, key.view());
+  if (durable) {
+    outcome = co_await LookupAwaiter(*this, hash, key.view());
+  }
   while (outcome == Outcome::kFound) {
     Result<log::LogWriter::Appended> appended = std::unexpected(Status::kNoResource);
     if (can_append()) {

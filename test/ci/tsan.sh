@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # ThreadSanitizer on the parts that threads share: `threaded` names their tests.
+# usage: tsan.sh [TEST]...    default: those named below
 set -euo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
-threaded=(app_common idle index dpm client fabric)
+threaded=("$@")
+[ $# -gt 0 ] || threaded=(app_common idle index dpm client fabric)
 
 build=$root/build-tsan
 setup_build "$build" -Db_sanitize=thread -Db_lundef=false -Dfuzzers=false

@@ -18,7 +18,9 @@ struct Owner {
   Task read_two(fabric::Queue& queue, std::byte* to) {
     ++running;
     const Status first = co_await read(queue, 0, {to, 8}, fabric::Purpose::kIndex);
-    if (ok(first)) last = co_await read(queue, 8, {to, 8}, fabric::Purpose::kIndex);
+    if (ok(first)) {
+      last = co_await read(queue, 8, {to, 8}, fabric::Purpose::kIndex);
+    }
     --running;
   }
   Task nap(uint64_t at_ns) {
