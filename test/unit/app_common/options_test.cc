@@ -83,7 +83,7 @@ TEST_F(Options, DefaultsStay) {
 
 TEST_F(Options, CommandLineSetsEveryType) {
   const Outcome r = run({"--cache-bytes", "2g", "--port=1", "--lease_us", "100", "--theta", "1.2",
-                     "--ip", "10.0.0.1/24", "--idle", "busy", "--verify"});
+                         "--ip", "10.0.0.1/24", "--idle", "busy", "--verify"});
   EXPECT_EQ(r.status, std::nullopt) << r.err;
   EXPECT_EQ(o.cache_bytes, uint64_t{2} << 30);
   EXPECT_EQ(o.port, 1);
@@ -234,7 +234,7 @@ TEST_F(Options, ChecksOverSeveralOptions) {
 
 TEST_F(Options, PrintedConfigReadsBack) {
   Outcome r = run({"--print-config", "--cache-bytes", "3g", "--ip", "say \"hi\\\"", "--theta", "1",
-               "--idle", "busy", "--verify"});
+                   "--idle", "busy", "--verify"});
   EXPECT_EQ(r.status, 0);
   EXPECT_THAT(r.out,
               HasSubstr("# cache of values\n# default: 256m; unit: bytes; valid: 1m to 1t bytes; "
