@@ -133,8 +133,9 @@ struct Preparation {
 
 int construct(PMEMobjpool* handle, void* object, void* argument) noexcept {
   const auto* p = static_cast<const Preparation*>(argument);
-  auto* aligned = reinterpret_cast<std::byte*>(
-      align_up<uintptr_t>(reinterpret_cast<uintptr_t>(object), kCacheLineBytes));
+  const auto address = reinterpret_cast<uintptr_t>(object);
+  std::byte* aligned =
+      static_cast<std::byte*>(object) + (align_up<uintptr_t>(address, kCacheLineBytes) - address);
   if (p->prepare != nullptr) p->prepare(aligned);
   pmemobj_persist(handle, aligned, p->bytes);
   return 0;
