@@ -81,6 +81,8 @@ class Cluster:
     # network -----------------------------------------------------------------------------------
 
     def __enter__(self):
+        # A test that runs out of time is ended by SIGTERM: tidy up then, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self._make_network()
         except Exception:
