@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(s.port);
-  if (::inet_pton(AF_INET, s.address.c_str(), &to.sin_addr) != 1 ||
+  if (fd < 0 || ::inet_pton(AF_INET, s.address.c_str(), &to.sin_addr) != 1 ||
       ::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
     std::fprintf(stderr, "udp_load: cannot reach %s:%u: %s\n", s.address.c_str(), s.port,
                  std::strerror(errno));
