@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <sstream>
+#include <utility>
 
 #include "app/common/options.h"
 
@@ -144,9 +145,13 @@ OptionTable::CommandLine OptionTable::read_command_line(int argc, const char* co
     problems_.emplace_back(e.what());
   }
 
+  bool refused = false;  // the word behind an unknown option is most likely its value
   for (const std::string& word : cli.remaining()) {
     if (word.size() > 1 && word[0] == '-') {
       refuse_option(word);
+      refused = word.find('=') == std::string::npos;
+    } else if (std::exchange(refused, false) && positionals_ == nullptr) {
+      continue;
     } else {
       plain.insert(plain.end() - static_cast<ptrdiff_t>(plain_after), word);
     }

@@ -60,7 +60,8 @@ bool KnApp::prepare(std::string* why) {
   RTE_LCORE_FOREACH_WORKER(lcore) lcores_.push_back(lcore);
   if (lcores_.empty()) {
     *why =
-        "there is no lcore for a worker: the first lcore controls, each further one serves. Name at "
+        "there is no lcore for a worker: the first lcore controls, each further one serves. Name "
+        "at "
         "least two before `--`, as in -l 0,1 or, on one CPU, --lcores '0@0,1@0'";
     return false;
   }
@@ -96,11 +97,12 @@ bool KnApp::open_ingress(std::string* why) {
   ingress_ = std::move(*opened);
   if (!ok(ingress_->start(why))) return false;
   const ingress::Capabilities& c = ingress_->capabilities();
-  spdlog::info("port {} ({}): mtu {}, {} receive and {} transmit queues, steering {}, idle wait by {}, "
-               "checksums by {}, link {}",
-               c.port, c.device, c.mtu, c.rx_queues, c.tx_queues, ingress::steering_name(c.steering),
-               ingress::wait_method_name(c.wait), c.tx_checksum_offload ? "port" : "software",
-               c.link_up ? "up" : "down");
+  spdlog::info(
+      "port {} ({}): mtu {}, {} receive and {} transmit queues, steering {}, idle wait by {}, "
+      "checksums by {}, link {}",
+      c.port, c.device, c.mtu, c.rx_queues, c.tx_queues, ingress::steering_name(c.steering),
+      ingress::wait_method_name(c.wait), c.tx_checksum_offload ? "port" : "software",
+      c.link_up ? "up" : "down");
   return true;
 }
 
@@ -144,14 +146,15 @@ bool KnApp::make_workers(std::string* why) {
 void KnApp::make_control() {
   cluster::KnControlConfig config;
   const ingress::Endpoint& endpoint = ingress_->endpoint();
-  config.address = endpoint.ipv4_count != 0 ? ingress::mapped_ipv4(endpoint.ipv4[0])
-                                            : endpoint.ipv6[0];
+  config.address =
+      endpoint.ipv4_count != 0 ? ingress::mapped_ipv4(endpoint.ipv4[0]) : endpoint.ipv6[0];
   config.udp_port_base = options_.udp_port;
   config.workers = static_cast<uint16_t>(workers_.size());
   config.name = options_.name;
   config.lease_us = options_.lease_ms * 1000;
   config.heartbeat_us = options_.heartbeat_ms * 1000;
   std::vector<kn::Worker*> workers;
+  workers.reserve(workers_.size());
   for (const auto& w : workers_) workers.push_back(w.get());
   const auto connect = [this](std::string* why) {
     return fabric::find_driver(options_.fabric)
@@ -186,7 +189,8 @@ void KnApp::run_worker(uint16_t worker) {
 }
 
 int KnApp::run() {
-  for (uint16_t w = 0; w < workers_.size(); ++w) {
+  const auto count = static_cast<uint16_t>(workers_.size());
+  for (uint16_t w = 0; w < count; ++w) {
     rte_eal_remote_launch(&KnApp::worker_main, new WorkerStart{this, w}, lcores_[w]);
   }
   uint64_t stats_ns = 0;

@@ -24,16 +24,19 @@ std::string check_fabric(const KnOptions& o) {
 
 void add_kn_options(OptionTable& table, KnOptions* o) {
   table.group("Memory node");
-  table.add("dpm", &o->dpm,
-            {.placeholder = "TARGET",
-             .help = "where dinomo-dpm is reached; for fabric shm the path of its --listen socket"});
+  table.add(
+      "dpm", &o->dpm,
+      {.placeholder = "TARGET",
+       .help = "where dinomo-dpm is reached; for fabric shm the path of its --listen socket"});
   table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
   table.add("kn_slot", &o->kn_slot,
             {.min = -1, .max = 1023, .help = "directory slot of this KN; -1 takes a free one"});
   table.add("name", &o->name,
             {.placeholder = "NAME", .help = "name of this KN in the directory, for people"});
   table.add("lease_ms", &o->lease_ms,
-            {.unit = "ms", .min = 20, .max = 60'000,
+            {.unit = "ms",
+             .min = 20,
+             .max = 60'000,
              .help = "a KN that cannot reach its DPM for so long serves nothing"});
   table.add("heartbeat_ms", &o->heartbeat_ms,
             {.unit = "ms", .min = 1, .max = 20'000, .help = "interval of heartbeats"});
@@ -47,7 +50,8 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
             {.min = 1, .max = 65'000, .help = "UDP port of worker 0; worker w has this plus w"});
   table.add("port", &o->port,
             {.placeholder = "PORT", .help = "DPDK port, by name or number; default the only one"});
-  table.add("mtu", &o->mtu, {.unit = "bytes", .min = 0, .max = 9600, .help = "0 leaves the port's"});
+  table.add("mtu", &o->mtu,
+            {.unit = "bytes", .min = 0, .max = 9600, .help = "0 leaves the port's"});
   table.add("rx_descriptors", &o->rx_descriptors,
             {.min = 64, .max = 32'768, .help = "receive ring of each queue"});
   table.add("tx_descriptors", &o->tx_descriptors,
@@ -57,21 +61,25 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
                         {"verify", ingress::RxChecksum::kVerify},
                         {"trust", ingress::RxChecksum::kTrust}},
              .help = "check incoming checksums in software; auto trusts ports fed by this kernel"});
-  table.add("sessions_max", &o->sessions_max,
-            {.min = 8, .max = 1 << 20, .help = "client sessions a worker remembers (power of two)"});
+  table.add(
+      "sessions_max", &o->sessions_max,
+      {.min = 8, .max = 1 << 20, .help = "client sessions a worker remembers (power of two)"});
 
   table.group("Cache");
   table.add("cache_bytes", &o->cache_bytes,
             {.unit = "bytes", .min = 1 << 20, .help = "DAC memory, over all workers"});
-  table.add("cache_policy", &o->cache_policy,
-            {.placeholder = "POLICY",
-             .help = "dac, value-only, shortcut-only, static:FRACTION or none"});
+  table.add(
+      "cache_policy", &o->cache_policy,
+      {.placeholder = "POLICY", .help = "dac, value-only, shortcut-only, static:FRACTION or none"});
 
   table.group("Writes and lookups");
-  table.add("unmerged_segments_max", &o->unmerged_segments_max,
-            {.min = 1, .max = 64, .help = "full segments a log may have unmerged before writes wait"});
+  table.add(
+      "unmerged_segments_max", &o->unmerged_segments_max,
+      {.min = 1, .max = 64, .help = "full segments a log may have unmerged before writes wait"});
   table.add("write_wait_us", &o->write_wait_us,
-            {.unit = "us", .min = 0, .max = 10'000'000,
+            {.unit = "us",
+             .min = 0,
+             .max = 10'000'000,
              .help = "a write waits so long for room in the log, then it is refused with BUSY"});
   table.add("fetches_max", &o->fetches_max,
             {.min = 1, .max = 4096, .help = "remote lookups a worker has in flight"});
@@ -104,7 +112,7 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
   });
   table.check([o] {
     return (o->sessions_max & (o->sessions_max - 1)) != 0 ? "sessions_max has to be a power of two"
-                                                           : "";
+                                                          : "";
   });
 }
 

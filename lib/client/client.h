@@ -20,8 +20,8 @@
 //
 // Thread rule: one thread. Callbacks are called from poll() (and from submit() and flush() never);
 // they may submit(), but not flush() or poll().
-// Cost: a packed GET of 64 B took dinomo-bench 0.2 us of CPU over memif, choosing keys included; over
-// kernel sockets the kernel adds 0.4 us packed, 4 us with one request a datagram.
+// Cost: a packed GET of 64 B took dinomo-bench 0.2 us of CPU over memif, choosing keys included;
+// over kernel sockets the kernel adds 0.4 us packed, 4 us with one request a datagram.
 #pragma once
 
 #include <memory>

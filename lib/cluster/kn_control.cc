@@ -10,10 +10,14 @@ namespace dinomo::cluster {
 
 const char* phase_name(KnPhase phase) noexcept {
   switch (phase) {
-    case KnPhase::kDisconnected: return "disconnected";
-    case KnPhase::kRegistering: return "registering";
-    case KnPhase::kServing: return "serving";
-    case KnPhase::kDetaching: return "detaching";
+    case KnPhase::kDisconnected:
+      return "disconnected";
+    case KnPhase::kRegistering:
+      return "registering";
+    case KnPhase::kServing:
+      return "serving";
+    case KnPhase::kDetaching:
+      return "detaching";
   }
   return "unknown";
 }
@@ -41,9 +45,14 @@ uint32_t KnControl::poll() noexcept {
         ++work;
       }
       break;
-    case KnPhase::kRegistering: break;
-    case KnPhase::kServing: watch(); break;
-    case KnPhase::kDetaching: detach_step(); break;
+    case KnPhase::kRegistering:
+      break;
+    case KnPhase::kServing:
+      watch();
+      break;
+    case KnPhase::kDetaching:
+      detach_step();
+      break;
   }
   if (!retired_rings_.empty()) free_retired_rings();
   return work;
@@ -70,7 +79,8 @@ void KnControl::try_connect() noexcept {
   retry_ns_ = now_ns_ + uint64_t{config_.reconnect_us} * 1000;
   if (why == last_warning_) return;  // said once
   last_warning_ = why;
-  events_.warn(why + " (trying again every " + std::to_string(config_.reconnect_us / 1000) + " ms)");
+  events_.warn(why + " (trying again every " + std::to_string(config_.reconnect_us / 1000) +
+               " ms)");
 }
 
 /// The DPM is gone, or it refuses us: workers stop, then everything starts over.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The control lcore's part of one KN: connects to the DPM, registers, reads or makes the ring, hands
-// the workers their logs, keeps heartbeat and lease, and starts over when the DPM is lost.
+// The control lcore's part of one KN: connects to the DPM, registers, reads or makes the ring,
+// hands the workers their logs, keeps heartbeat and lease, and starts over when the DPM is lost.
 //
 //   kDisconnected -> kRegistering -> kServing -> kDetaching -> kDisconnected ...
 //
-// Lease: a worker serves only before Shared::lease_deadline_ns, which every completed heartbeat moves
-// to the time at which it was *posted* plus lease_us. So a KN that cannot reach its DPM stops by
-// itself.
-// Thread rule: poll() on the control lcore. Nothing here blocks but the connect function.
+// Lease: a worker serves only before Shared::lease_deadline_ns, which every completed heartbeat
+// moves to the time at which it was *posted* plus lease_us. So a KN that cannot reach its DPM stops
+// by itself. Thread rule: poll() on the control lcore. Nothing here blocks but the connect
+// function.
 #pragma once
 
 #include <array>
@@ -84,7 +84,8 @@ class KnControl {
   kn::Task run_deregistration() noexcept;
   std::string check_pool() noexcept;
   void fill_slot_line() noexcept;
-  bool choose_ring(std::unique_ptr<ring::Ring>* chosen, bool* must_write, std::string* why) noexcept;
+  bool choose_ring(std::unique_ptr<ring::Ring>* chosen, bool* must_write,
+                   std::string* why) noexcept;
   void publish_ring(std::unique_ptr<const ring::Ring> ring) noexcept;
   void free_retired_rings() noexcept;
   void make_attachments() noexcept;

@@ -56,7 +56,8 @@ void KnControl::fill_slot_line() noexcept {
   slot.workers = config_.workers;
   const size_t length = std::min(config_.name.size(), slot.name.size() - 1);
   std::memcpy(slot.name.data(), config_.name.data(), length);
-  const std::byte* line = reinterpret_cast<const std::byte*>(&slot) + offsetof(pool::KnSlot, address);
+  const std::byte* line =
+      reinterpret_cast<const std::byte*>(&slot) + offsetof(pool::KnSlot, address);
   std::memcpy(scratch(kSlotLineAt, 64).data(), line, 64);
 }
 
@@ -118,7 +119,8 @@ kn::Task KnControl::run_registration() noexcept {
   }
   if (ok(status)) {
     fill_slot_line();
-    const uint64_t at = pool::kn_slot_offset(superblock_, kn_slot_) + offsetof(pool::KnSlot, address);
+    const uint64_t at =
+        pool::kn_slot_offset(superblock_, kn_slot_) + offsetof(pool::KnSlot, address);
     status = co_await kn::write(queue, at, scratch(kSlotLineAt, 64), {}, Purpose::kControl);
   }
   if (ok(status)) {
@@ -166,8 +168,7 @@ kn::Task KnControl::run_registration() noexcept {
   if (ok(status) && !choose_ring(&ring, &must_write, &why)) status = fatal_ = Status::kExists;
   if (ok(status) && must_write) {
     store(scratch(kReadAt, sizeof(pool::RingRecord)).data(), ring::to_record(*ring));
-    const uint64_t copy =
-        superblock_.ring_offset + ring->version % 2 * sizeof(pool::RingRecord);
+    const uint64_t copy = superblock_.ring_offset + ring->version % 2 * sizeof(pool::RingRecord);
     status = co_await kn::write(queue, copy, scratch(kReadAt, sizeof(pool::RingRecord)),
                                 {.persistent = true}, Purpose::kControl);
   }
@@ -199,8 +200,7 @@ kn::Task KnControl::run_deregistration() noexcept {
   store(scratch(kRequestAt, 64).data(),
         pool::make_request(sequence, incarnation_, pool::MailboxOpcode::kDeregister, {}));
   const uint64_t deadline_ns = now_ns_ + uint64_t{config_.register_patience_us} * 1000;
-  Status status =
-      co_await kn::write(*queue_, cell, scratch(kRequestAt, 64), {}, Purpose::kMailbox);
+  Status status = co_await kn::write(*queue_, cell, scratch(kRequestAt, 64), {}, Purpose::kMailbox);
   while (ok(status)) {
     status = co_await kn::read(*queue_, cell + offsetof(pool::MailboxCell, reply),
                                scratch(kReplyAt, 64), Purpose::kMailbox);

@@ -13,7 +13,8 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  /// Monotonic nanoseconds since an arbitrary origin; never goes back. Leases, time-outs, latencies.
+  /// Monotonic nanoseconds since an arbitrary origin; never goes back. Leases, time-outs,
+  /// latencies.
   virtual uint64_t now_ns() noexcept = 0;
 
   /// Milliseconds since 1970-01-01 UTC; may jump. Only for item expiry and time stamps in records.

@@ -21,13 +21,13 @@ enum class Status : uint8_t {
   // This operation is wrong or has no result; repeating it changes nothing.
   kNotFound = 32,
   kExists = 33,
-  kInvalid = 34,       // malformed argument, frame or record
-  kOutOfRange = 35,    // address or length outside of the region
-  kStale = 36,         // what was read belongs to an older generation
-  kCorrupt = 37,       // checksum or structure broken
-  kNoSpace = 38,       // the pool is full
+  kInvalid = 34,     // malformed argument, frame or record
+  kOutOfRange = 35,  // address or length outside of the region
+  kStale = 36,       // what was read belongs to an older generation
+  kCorrupt = 37,     // checksum or structure broken
+  kNoSpace = 38,     // the pool is full
   kUnsupported = 39,
-  kVersion = 40,       // a format or protocol version that this build does not know
+  kVersion = 40,  // a format or protocol version that this build does not know
 
   // The connection must be rebuilt.
   kUnreachable = 64,

@@ -55,7 +55,7 @@ uint32_t MailboxServer::poll_cells(uint32_t slot, uint32_t worker) {
       continue;
     }
     ++counters_.requests;
-    pending_.push_back({cell, slot, worker, request, {}, 0, 0});
+    pending_.push_back({request, cell, {}, slot, worker, 0, 0});
     ++begun;
   }
   return begun;

@@ -43,13 +43,13 @@ class MailboxServer {
 
  private:
   struct Pending {
-    pool::MailboxCell* cell;
-    uint32_t slot;
-    uint32_t worker;  // workers_per_kn: the control lcore
     pool::MailboxLine request;
+    pool::MailboxCell* cell = nullptr;
     std::vector<uint64_t> goals;  // kMergeNow, by log
-    uint32_t attempts = 0;        // of the log it is at
-    uint32_t at = 0;              // kMergeNow: first log not yet merged
+    uint32_t slot = 0;
+    uint32_t worker = 0;    // workers_per_kn: the control lcore
+    uint32_t attempts = 0;  // of the log it is at
+    uint32_t at = 0;        // kMergeNow: first log not yet merged
   };
   struct Answer {
     Status status;

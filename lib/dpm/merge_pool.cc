@@ -1,25 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dpm/merge_pool.h"
 
-#include <oneapi/tbb/blocked_range.h>
-#include <oneapi/tbb/global_control.h>
-#include <oneapi/tbb/parallel_for.h>
-#include <oneapi/tbb/task_arena.h>
 #include <sched.h>
 
 #include <algorithm>
-#include <cassert>
 
 namespace dinomo::dpm {
 
-struct MergePool::Arena {
-  // TBB would else make fewer threads than asked for on a small machine.
-  explicit Arena(uint32_t workers)
-      : limit(tbb::global_control::max_allowed_parallelism, workers + 1),
-        arena(static_cast<int>(workers), 0) {}
-  tbb::global_control limit;
-  tbb::task_arena arena;
+namespace {
+
+/// Pieces of a parallel loop; whoever is free takes the next one. Our own atomics order what the
+/// starting thread prepared, what the pieces do, and what the starting thread sees afterwards.
+struct Loop {
+  uint64_t size;
+  uint64_t piece;
+  const std::function<void(uint64_t, uint64_t)>* body;
+  std::atomic<uint64_t> next{0};
+  std::atomic<uint64_t> done{0};
+  std::atomic<uint32_t> left{0};  // workers that will not touch this any more
+  std::atomic<bool> prepared{false};
+
+  void work() {
+    if (!prepared.load(std::memory_order_acquire)) return;
+    for (;;) {
+      const uint64_t at = next.fetch_add(piece, std::memory_order_relaxed);
+      if (at >= size) break;
+      const uint64_t end = std::min(size, at + piece);
+      (*body)(at, end);
+      done.fetch_add(end - at, std::memory_order_release);
+    }
+    left.fetch_add(1, std::memory_order_release);
+  }
 };
+
+}  // namespace
 
 MergePool::MergePool(Merger& merger, uint32_t workers) : merger_(merger), workers_(workers) {
   if (workers_ != 0) arena_ = std::make_unique<Arena>(workers_);
@@ -37,19 +51,21 @@ void MergePool::schedule(LogState& log) {
     return;
   }
   running_.fetch_add(1, std::memory_order_acq_rel);
-  enqueue(log);
+  arena_->enqueue(&MergePool::merge_task, this, &log);
 }
 
-void MergePool::enqueue(LogState& log) {
-  arena_->arena.enqueue([this, &log] {
-    if (log.busy.load(std::memory_order_acquire) &&
-        merger_.run(log, kBatchesPerTask) == MergeStop::kMore) {
-      enqueue(log);  // behind the other logs
-      return;
-    }
-    log.busy.store(false, std::memory_order_release);
-    running_.fetch_sub(1, std::memory_order_acq_rel);
-  });
+void MergePool::merge_task(void* pool, void* log_state) {
+  auto& self = *static_cast<MergePool*>(pool);
+  auto& log = *static_cast<LogState*>(log_state);
+  // Takes the log over from whoever set `busy` or released it in the previous run.
+  if (log.busy.load(std::memory_order_acquire) &&
+      self.merger_.run(log, kBatchesPerTask) == MergeStop::kMore) {
+    log.busy.store(true, std::memory_order_release);
+    self.arena_->enqueue(&MergePool::merge_task, pool, log_state);  // behind the other logs
+    return;
+  }
+  log.busy.store(false, std::memory_order_release);
+  self.running_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
 uint32_t MergePool::poll() {
@@ -69,19 +85,13 @@ void MergePool::parallel_for(uint64_t size, uint64_t piece,
     for (uint64_t at = 0; at < size; at += piece) body(at, std::min(size, at + piece));
     return;
   }
-  // An arena with a slot for the calling thread, which works too.
-  tbb::task_arena arena(static_cast<int>(workers_), 1);
-  // TBB orders all this, but as a library that ThreadSanitizer cannot look into; our own counter
-  // shows it the order.
-  std::atomic<uint64_t> done{0};
-  arena.execute([&] {
-    tbb::parallel_for(tbb::blocked_range<uint64_t>(0, size, piece),
-                      [&](const tbb::blocked_range<uint64_t>& r) {
-                        body(r.begin(), r.end());
-                        done.fetch_add(r.size(), std::memory_order_release);
-                      });
-  });
-  assert(done.load(std::memory_order_acquire) == size);
+  Loop loop{size, piece, &body};
+  loop.prepared.store(true, std::memory_order_release);
+  arena_->run_everywhere([](void* l, void*) { static_cast<Loop*>(l)->work(); }, &loop, nullptr);
+  while (loop.done.load(std::memory_order_acquire) != size ||
+         loop.left.load(std::memory_order_acquire) != workers_) {
+    sched_yield();
+  }
 }
 
 }  // namespace dinomo::dpm

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 
+#include "dpm/arena.h"
 #include "dpm/merger.h"
 
 namespace dinomo::dpm {
@@ -39,8 +40,7 @@ class MergePool {
   uint32_t workers() const noexcept { return workers_; }
 
  private:
-  struct Arena;
-  void enqueue(LogState& log);
+  static void merge_task(void* pool, void* log_state);
 
   Merger& merger_;
   const uint32_t workers_;

@@ -37,6 +37,14 @@ Status fail(Status status, std::string* why, std::string text) {
 
 PMEMobjpool* pop(void* handle) noexcept { return static_cast<PMEMobjpool*>(handle); }
 
+/// For what comes out of a damaged file: bytes that a terminal cannot show become '?'.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return text;
+}
+
 std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 std::string directory_of(const std::string& path) {
@@ -125,8 +133,9 @@ struct Preparation {
 
 int construct(PMEMobjpool* handle, void* object, void* argument) noexcept {
   const auto* p = static_cast<const Preparation*>(argument);
-  auto* aligned = reinterpret_cast<std::byte*>(
-      align_up<uintptr_t>(reinterpret_cast<uintptr_t>(object), kCacheLineBytes));
+  const auto address = reinterpret_cast<uintptr_t>(object);
+  std::byte* aligned =
+      static_cast<std::byte*>(object) + (align_up<uintptr_t>(address, kCacheLineBytes) - address);
   if (p->prepare != nullptr) p->prepare(aligned);
   pmemobj_persist(handle, aligned, p->bytes);
   return 0;
@@ -296,7 +305,8 @@ Status PoolFile::attach(const std::string& path, std::string* why) {
     }
     return fail(status_of_errno(error), why,
                 path + " cannot be opened as a pool: it is none, or it was damaged or truncated (" +
-                    pmemobj_errormsg() + "); look at it with `pmempool info` and restore a backup");
+                    printable(pmemobj_errormsg()) +
+                    "); look at it with `pmempool info` and restore a backup");
   }
   const uint64_t bytes = device ? device_bytes(info) : static_cast<uint64_t>(info.st_size);
   path_ = path;
@@ -312,7 +322,8 @@ Status PoolFile::check_root(const PoolOptions& options, std::string* why) {
   const std::string name(layout, strnlen(layout, PMEMOBJ_MAX_LAYOUT));
   if (name != pool::kLayoutName) {
     return fail(name.starts_with("dinomo-") ? Status::kVersion : Status::kInvalid, why,
-                path_ + " has layout \"" + name + "\", this build needs \"" + pool::kLayoutName +
+                path_ + " has layout \"" + printable(name) + "\", this build needs \"" +
+                    pool::kLayoutName +
                     "\": it is a pool of another program or version; check `pool`");
   }
   if (options.create && pmemobj_root_size(p) == 0) {

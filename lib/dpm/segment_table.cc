@@ -46,7 +46,7 @@ uint32_t SegmentTable::find(uint64_t offset) const noexcept {
   // Segments do not overlap, so at most two touch a window of one segment's size.
   const uint64_t window = offset / segment_bytes_;
   if (window >= starts_.size()) return kNoSegment;
-  for (uint64_t w = window + 1; w-- > 0 && w + 1 >= window;) {
+  for (const uint64_t w : {window, window == 0 ? window : window - 1}) {
     const uint32_t id = starts_[w].load(std::memory_order_acquire);
     if (id == kNoSegment) continue;
     const uint64_t start = segments_[id].offset;

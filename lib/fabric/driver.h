@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The Fabric seam, driver side: what a driver implements and how it makes itself known.
 //
-// A driver is a file that defines one `const Driver` and names it with DINOMO_FABRIC_DRIVER. Programs
-// list the drivers they want at link time (link_whole); the registry refuses duplicates and
-// incomplete entries loudly at start-up.
+// A driver is a file that defines one `const Driver` and names it with DINOMO_FABRIC_DRIVER.
+// Programs list the drivers they want at link time (link_whole); the registry refuses duplicates
+// and incomplete entries loudly at start-up.
 #pragma once
 
 #include <memory>
@@ -25,8 +25,8 @@ struct PoolExport {
   pool::Persistence persistence = pool::Persistence::kPageCache;
 };
 
-/// The DPM's end: answers connecting KNs and can take their access away. Service thread only, except
-/// where noted.
+/// The DPM's end: answers connecting KNs and can take their access away. Service thread only,
+/// except where noted.
 class Target {
  public:
   virtual ~Target() = default;
@@ -59,7 +59,8 @@ std::span<const Driver* const> drivers() noexcept;
 /// Called from a static initialiser; aborts with a message on a duplicate or incomplete driver.
 bool register_driver(const Driver* driver) noexcept;
 
-#define DINOMO_FABRIC_DRIVER(driver) \
-  [[maybe_unused]] static const bool driver##_registered = ::dinomo::fabric::register_driver(&driver)
+#define DINOMO_FABRIC_DRIVER(driver)                       \
+  [[maybe_unused]] static const bool driver##_registered = \
+      ::dinomo::fabric::register_driver(&driver)
 
 }  // namespace dinomo::fabric

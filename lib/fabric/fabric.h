@@ -15,8 +15,8 @@
 // `after_previous` takes effect after the write posted before it. Completions of one queue are
 // delivered in the order of posting.
 //
-// Cost: read, write, compare_swap, fetch_add are one round trip each; a chained write is none of its
-// own. A queue counts verbs, bytes and round trips by purpose (design: RT accounting).
+// Cost: read, write, compare_swap, fetch_add are one round trip each; a chained write is none of
+// its own. A queue counts verbs, bytes and round trips by purpose (design: RT accounting).
 #pragma once
 
 #include <array>

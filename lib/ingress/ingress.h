@@ -35,7 +35,7 @@ struct Peer {
 
 struct Datagram {
   Peer peer;
-  Bytes payload;  // UDP payload, 8-byte aligned start not guaranteed
+  Bytes payload;           // UDP payload, 8-byte aligned start not guaranteed
   void* handle = nullptr;  // the driver's
 };
 
@@ -52,13 +52,13 @@ struct QueueCounters {
   uint64_t bytes_in = 0;
   uint64_t datagrams_out = 0;
   uint64_t bytes_out = 0;
-  uint64_t handed_over_in = 0;    // came through another lcore's receive queue
-  uint64_t handed_over_out = 0;   // passed to another lcore
-  uint64_t dropped_malformed = 0; // Ethernet, IP or UDP headers wrong
-  uint64_t dropped_not_ours = 0;  // other address, port or protocol
+  uint64_t handed_over_in = 0;     // came through another lcore's receive queue
+  uint64_t handed_over_out = 0;    // passed to another lcore
+  uint64_t dropped_malformed = 0;  // Ethernet, IP or UDP headers wrong
+  uint64_t dropped_not_ours = 0;   // other address, port or protocol
   uint64_t dropped_checksum = 0;
   uint64_t dropped_fragment = 0;
-  uint64_t dropped_full = 0;      // a hand-over ring or the transmit queue was full
+  uint64_t dropped_full = 0;  // a hand-over ring or the transmit queue was full
   uint64_t no_buffer = 0;
   uint64_t answered_arp = 0;
   uint64_t answered_ping = 0;

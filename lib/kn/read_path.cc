@@ -76,8 +76,8 @@ bool Worker::fetch_for(const Request& r, pool::GlobalAddress shortcut) noexcept 
 }
 
 /// Judges the entry that was read from `address` into the fetch's buffer. True if it is the key's;
-/// then outcome and entry are set. *retry: the bytes there are no valid entry of that generation any
-/// more (the segment was reclaimed), so the address is out of date.
+/// then outcome and entry are set. *retry: the bytes there are no valid entry of that generation
+/// any more (the segment was reclaimed), so the address is out of date.
 bool Worker::accept_entry(Fetch* f, pool::GlobalAddress address, bool* retry) noexcept {
   const Bytes bytes = f->buffer.first(address.length_bytes());
   if (log::parse_entry_low8(bytes, address.generation(), &f->entry) != log::EntryCheck::kValid) {
@@ -86,8 +86,8 @@ bool Worker::accept_entry(Fetch* f, pool::GlobalAddress address, bool* retry) no
   }
   if (!equal(f->entry.key, f->key_view())) return false;
   f->address = address;
-  const bool live = static_cast<log::Op>(f->entry.header.op) == log::Op::kPut &&
-                    !f->entry.expired(unix_ms_);
+  const bool live =
+      static_cast<log::Op>(f->entry.header.op) == log::Op::kPut && !f->entry.expired(unix_ms_);
   f->outcome = live ? Outcome::kFound : Outcome::kAbsent;
   return true;
 }
@@ -129,7 +129,8 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
       }
       candidate = unmerged_.older(candidate);
     }
-    uint64_t bucket_offset = table_.offset_bytes() +
+    uint64_t bucket_offset =
+        table_.offset_bytes() +
         index::bucket_index(f->hash, table_.buckets_log2()) * sizeof(index::Bucket);
     bool retry = false;
     for (uint32_t hop = 0; hop < index::kChainBucketsMax && bucket_offset != 0; ++hop) {
@@ -215,9 +216,15 @@ void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
     Waiter* w = f->waiters;
     f->waiters = w->next;
     switch (f->outcome) {
-      case Outcome::kFound: reply_value(w->to, f->entry.value, meta); break;
-      case Outcome::kAbsent: replies_.add(w->to, wire::Status::kNotFound); break;
-      case Outcome::kFailed: reply_failed(w->to, f->status); break;
+      case Outcome::kFound:
+        reply_value(w->to, f->entry.value, meta);
+        break;
+      case Outcome::kAbsent:
+        replies_.add(w->to, wire::Status::kNotFound);
+        break;
+      case Outcome::kFailed:
+        reply_failed(w->to, f->status);
+        break;
     }
     w->next = free_waiters_;
     free_waiters_ = w;

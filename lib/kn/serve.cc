@@ -21,8 +21,9 @@ bool has_key(wire::Opcode op) noexcept { return static_cast<uint8_t>(op) >= 16; 
 }  // namespace
 
 ReplyTo Worker::reply_to(const Request& r) noexcept {
-  return {r.datagram->peer, r.session,          r.message.header.sequence,
-          r.stamp,          r.message.header.opcode, r.message.header.flags};
+  return {r.datagram->peer,          r.session,
+          r.message.header.sequence, r.stamp,
+          r.message.header.opcode,   r.message.header.flags};
 }
 
 void Worker::refuse(const Request& request, wire::Status status, uint32_t retry_us) noexcept {
@@ -141,9 +142,15 @@ void Worker::serve(Request& r) noexcept {
       stats_.others.add();
       replies_.add(reply_to(r), wire::Status::kOk);
       return;
-    case wire::Opcode::kHello: serve_hello(r); return;
-    case wire::Opcode::kRing: serve_ring(r); return;
-    case wire::Opcode::kStats: serve_stats(r); return;
+    case wire::Opcode::kHello:
+      serve_hello(r);
+      return;
+    case wire::Opcode::kRing:
+      serve_ring(r);
+      return;
+    case wire::Opcode::kStats:
+      serve_stats(r);
+      return;
     default:
       stats_.refused_bad.add();
       refuse(r, wire::Status::kUnsupported);

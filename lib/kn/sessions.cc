@@ -61,8 +61,7 @@ uint32_t Sessions::slot_of(uint64_t session) noexcept {
 MutationClaim Sessions::claim(uint64_t session, uint64_t sequence) noexcept {
   last_slot_ = slot_of(session);
   slots_[last_slot_].used = ++tick_;
-  const uint32_t index =
-      last_slot_ * window_ + static_cast<uint32_t>(sequence & (window_ - 1));
+  const uint32_t index = last_slot_ * window_ + static_cast<uint32_t>(sequence & (window_ - 1));
   MutationCell& cell = cells_[index];
   if (cell.sequence() == sequence && cell.state() != MutationCell::State::kFree) {
     const bool done = cell.state() == MutationCell::State::kDone;

@@ -54,7 +54,8 @@ class MutationCell {
     outcome_ = static_cast<uint64_t>(State::kRunning) << 56;
   }
   void finish(wire::Status status, uint64_t lsn) noexcept {
-    outcome_ = static_cast<uint64_t>(State::kDone) << 56 | static_cast<uint64_t>(status) << 48 | lsn;
+    outcome_ =
+        static_cast<uint64_t>(State::kDone) << 56 | static_cast<uint64_t>(status) << 48 | lsn;
   }
   /// The mutation was refused without effect: a retry may run.
   void forget() noexcept {

@@ -19,8 +19,8 @@ struct WorkerStats {
   // requests
   Counter requests, gets, puts, deletes, others;
   Counter refused_session, refused_owner, refused_busy, refused_bad, refused_lease;
-  Counter duplicates;     // retried mutations answered from the session window, or ignored
-  Counter deferred;       // waited for room in the log or for a locked key
+  Counter duplicates;  // retried mutations answered from the session window, or ignored
+  Counter deferred;    // waited for room in the log or for a locked key
   std::array<Counter, wire::kReadErrors> malformed;  // datagrams, by wire::ReadError
   // where reads were answered from
   Counter value_hits, shortcut_hits, unmerged_hits, misses, absent, joined, expired;

@@ -26,8 +26,9 @@ class FramePool {
  public:
   explicit FramePool(size_t blocks, size_t block_bytes = 1024)
       : block_bytes_(align_up(block_bytes, kCacheLineBytes)),
-        storage_(static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, blocks * block_bytes_)),
-                 [](std::byte* p) { std::free(p); }) {
+        storage_(
+            static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, blocks * block_bytes_)),
+            [](std::byte* p) { std::free(p); }) {
     for (size_t i = 0; i < blocks && storage_; ++i) give(storage_.get() + i * block_bytes_);
     live_ = 0;
   }

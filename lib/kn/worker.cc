@@ -54,8 +54,8 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       deferred_(kDeferredMax),
       retained_(kRetainedMax) {
   const uint64_t read_bytes = config.fetches_max * (kReadBufferBytes + kCacheLineBytes);
-  const uint64_t bytes = align_up<uint64_t>(
-      config.staging_bytes + read_bytes + kMailboxBytes, 4096);
+  const uint64_t bytes =
+      align_up<uint64_t>(config.staging_bytes + read_bytes + kMailboxBytes, 4096);
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(4096, bytes));
   if (memory == nullptr) return;
   std::memset(memory, 0, bytes);  // touched now, not under load

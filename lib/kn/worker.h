@@ -5,9 +5,9 @@
 //   receive -> parse -> lease and ownership -> hits in place -> coroutines for the rest
 //   -> group commit -> fabric completions -> replies
 //
-// Order per key: reads see durable state only. A read that was under way when a write became durable
-// answers its waiters with the older value (it began earlier) and never fills the cache. DELETE,
-// which has to know whether the key exists, holds the key: later writes of it wait.
+// Order per key: reads see durable state only. A read that was under way when a write became
+// durable answers its waiters with the older value (it began earlier) and never fills the cache.
+// DELETE, which has to know whether the key exists, holds the key: later writes of it wait.
 //
 // Files: worker.cc (turn, attach), serve.cc (requests), read_path.cc, write_path.cc.
 // Thread rule: everything but the constructor and the *_for_control functions runs on one lcore.
@@ -50,8 +50,8 @@ struct WorkerConfig {
   uint32_t sessions_max = 1024;
   uint32_t session_window = 256;
   uint32_t session_idle_ms = 600'000;
-  uint32_t fetches_max = 128;       // remote lookups in flight
-  uint32_t unmerged_log2 = 18;      // entries findable before their merge
+  uint32_t fetches_max = 128;   // remote lookups in flight
+  uint32_t unmerged_log2 = 18;  // entries findable before their merge
   uint64_t staging_bytes = uint64_t{4} << 20;
   uint32_t unmerged_segments_max = 2;
   uint32_t write_wait_us = 20'000;  // a write waits so long for room, then BUSY
@@ -108,8 +108,8 @@ class Worker {
  private:
   friend class LookupAwaiter;
 
-  static constexpr uint32_t kBurst = 32;        // datagrams a turn
-  static constexpr uint32_t kChunk = 64;        // requests parsed ahead of serving
+  static constexpr uint32_t kBurst = 32;  // datagrams a turn
+  static constexpr uint32_t kChunk = 64;  // requests parsed ahead of serving
   static constexpr uint32_t kWaiters = 8192;
   static constexpr uint32_t kPendingMax = 16384;
   static constexpr uint32_t kDeferredMax = 1024;
@@ -117,7 +117,7 @@ class Worker {
   static constexpr uint32_t kLockedMax = 64;
   static constexpr uint32_t kFetchBuckets = 256;
   static constexpr uint32_t kFetchAttemptsMax = 16;
-  static constexpr uint64_t kReadBufferBytes = 64 * 1024;
+  static constexpr uint64_t kReadBufferBytes = uint64_t{64} * 1024;
 
   /// A datagram that outlives its turn because a request in it waits.
   struct Retained {
@@ -128,10 +128,10 @@ class Worker {
   struct Request {
     wire::Message message;
     const ingress::Datagram* datagram = nullptr;
-    uint32_t burst_index = 0;        // of the datagram, if it came this turn
-    Retained* retained = nullptr;    // set if it waited
+    uint32_t burst_index = 0;      // of the datagram, if it came this turn
+    Retained* retained = nullptr;  // set if it waited
     uint64_t session = 0;
-    uint64_t hash = 0;               // key hash
+    uint64_t hash = 0;  // key hash
     uint64_t routing = 0;
     uint32_t stamp = 0;
   };

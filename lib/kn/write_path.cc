@@ -12,10 +12,10 @@ namespace dinomo::kn {
 
 namespace {
 
-constexpr uint64_t kMailboxPollNs = 20'000;       // between looks at a reply
+constexpr uint64_t kMailboxPollNs = 20'000;  // between looks at a reply
 constexpr uint64_t kMailboxPatienceNs = 2'000'000'000;
-constexpr uint64_t kSegmentRetryNs = 1'000'000;   // after a refusal
-constexpr uint64_t kMergeWatchNs = 1'000'000;     // between looks at the merge's progress
+constexpr uint64_t kSegmentRetryNs = 1'000'000;  // after a refusal
+constexpr uint64_t kMergeWatchNs = 1'000'000;    // between looks at the merge's progress
 
 }  // namespace
 
@@ -57,8 +57,9 @@ void Worker::serve_put(Request& r) noexcept {
     replies_.add(reply_to(r), cell.status(), object_bytes(version));
     return;
   }
-  const Status appended =
-      locked_count_ != 0 && locked(r.hash) ? Status::kNoResource : append(log::Op::kPut, r, claim.cell);
+  const Status appended = locked_count_ != 0 && locked(r.hash)
+                              ? Status::kNoResource
+                              : append(log::Op::kPut, r, claim.cell);
   if (ok(appended)) {
     stats_.puts.add();
     return;
@@ -78,12 +79,13 @@ Status Worker::append(log::Op op, const Request& r, uint32_t session_cell) noexc
   fields.op = op;
   fields.item_flags = put.item_flags;
   fields.session = r.session;
-  fields.sequence =
-      r.message.header.sequence | static_cast<uint64_t>(r.message.header.opcode) << 56;
+  fields.sequence = r.message.header.sequence | static_cast<uint64_t>(r.message.header.opcode)
+                                                    << 56;
   fields.expiry_ms = put.ttl_ms != 0 ? unix_ms_ + put.ttl_ms : 0;
   const auto appended = log_->append(fields, r.message.key, r.message.value);
   if (!appended) return appended.error();
   push_pending(*appended, r.hash, reply_to(r), session_cell, false);
+  unmerged_.prefetch_add(r.hash);  // for settle(), after the commit
   return Status::kOk;
 }
 
@@ -215,10 +217,12 @@ Task Worker::run_segment_request() noexcept {
   const uint64_t cell = pool::mailbox_offset(s, attachment_->kn_slot, config_.worker, 0);
   const uint64_t sequence = (uint64_t{attachment_->incarnation} << 32) | ++mailbox_sequence_;
   const MutableBytes line = mailbox_.first(sizeof(pool::MailboxLine));
-  const MutableBytes answer = mailbox_.subspan(sizeof(pool::MailboxLine), sizeof(pool::MailboxLine));
+  const MutableBytes answer =
+      mailbox_.subspan(sizeof(pool::MailboxLine), sizeof(pool::MailboxLine));
   // A full pool keeps segments back for deletes: ask for those only once puts were refused.
-  store(line.data(), pool::make_request(sequence, attachment_->incarnation,
-                                        pool::MailboxOpcode::kSegmentGrant, {pool_full_, 0, 0, 0, 0}));
+  store(line.data(),
+        pool::make_request(sequence, attachment_->incarnation, pool::MailboxOpcode::kSegmentGrant,
+                           {pool_full_, 0, 0, 0, 0}));
   const uint64_t deadline_ns = now_ns_ + kMailboxPatienceNs;
   Status status = co_await write(*fabric_, cell, line, {}, fabric::Purpose::kMailbox);
   pool::MailboxLine reply{};
@@ -246,9 +250,9 @@ Task Worker::run_segment_request() noexcept {
 /// Reads how far the DPM has merged this log and forgets what is in the index.
 Task Worker::run_merge_watch() noexcept {
   ++tasks_;
-  const uint64_t record =
-      pool::log_record_offset(attachment_->superblock, attachment_->log_id);
-  const MutableBytes to = mailbox_.subspan(2 * sizeof(pool::MailboxLine), sizeof(pool::LogRecord) / 2);
+  const uint64_t record = pool::log_record_offset(attachment_->superblock, attachment_->log_id);
+  const MutableBytes to =
+      mailbox_.subspan(2 * sizeof(pool::MailboxLine), sizeof(pool::LogRecord) / 2);
   const Status got = co_await read(*fabric_, record + offsetof(pool::LogRecord, merged_lsn), to,
                                    fabric::Purpose::kControl);
   --tasks_;

@@ -37,17 +37,17 @@ struct EntryHeader {
   uint8_t key_bytes;    // 1..250; 0 for kOutcome and kEnd
   uint8_t outcome;      // wire::Status that the first execution answered
   uint16_t value_bytes;
-  uint32_t item_flags;   // the client's, opaque
-  uint64_t session;      // client session, 0 none
-  uint64_t sequence;     // the session's request sequence; wire::Opcode in bits 56..63
-  uint64_t expiry_ms;    // Unix time from which the item reads as absent, 0 never
+  uint32_t item_flags;  // the client's, opaque
+  uint64_t session;     // client session, 0 none
+  uint64_t sequence;    // the session's request sequence; wire::Opcode in bits 56..63
+  uint64_t expiry_ms;   // Unix time from which the item reads as absent, 0 never
 };
 static_assert(sizeof(EntryHeader) == 56 && std::is_trivially_copyable_v<EntryHeader>);
 static_assert(offsetof(EntryHeader, generation) == 16 && offsetof(EntryHeader, session) == 32);
 
 inline constexpr uint64_t kLsnBits = 48;
-inline constexpr uint64_t kEntryBytesMax = align_up<uint64_t>(
-    sizeof(EntryHeader) + pool::kKeyBytesMax + pool::kValueBytesMax, kUnitBytes);
+inline constexpr uint64_t kEntryBytesMax =
+    align_up<uint64_t>(sizeof(EntryHeader) + pool::kKeyBytesMax + pool::kValueBytesMax, kUnitBytes);
 static_assert(kEntryBytesMax / kUnitBytes <= 1023);
 
 /// Item version of the value that an entry stores: unique for ever, since the LSNs of a log are.
@@ -80,7 +80,8 @@ struct Entry {
 
 enum class EntryCheck : uint8_t { kValid, kTruncated, kMalformed, kWrongGeneration, kBadChecksum };
 
-/// Checks lengths before it touches key or value, then generation, then checksum. Any input is safe.
+/// Checks lengths before it touches key or value, then generation, then checksum. Any input is
+/// safe.
 EntryCheck parse_entry(Bytes bytes, uint32_t generation, Entry* out) noexcept;
 
 /// As above, for a remote read by global address, which knows only the generation's low 8 bits.

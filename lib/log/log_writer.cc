@@ -53,7 +53,8 @@ void LogWriter::add_extent(uint64_t pool_offset, uint64_t staging_at, uint64_t b
   const bool wrapped = staging_at % staging_.size() == 0;
   if (extent_count_ > extents_posted_ && !wrapped) {
     Extent& last = extents_[extent_count_ - 1];
-    if (last.pool_offset + last.bytes == pool_offset && last.staging_at + last.bytes == staging_at) {
+    if (last.pool_offset + last.bytes == pool_offset &&
+        last.staging_at + last.bytes == staging_at) {
       last.bytes += bytes;
       return;
     }
@@ -126,8 +127,9 @@ bool LogWriter::commit() noexcept {
       commit.staging_end = staging_head_;
       commit.hint = {last_lsn(), segment_.sequence, segment_used_, config_.incarnation};
     }
-    const Status posted = queue_->post_write(e.pool_offset, {staging(e.staging_at), e.bytes},
-                                             options, fabric::Purpose::kLog, last ? &commit : nullptr);
+    const Status posted =
+        queue_->post_write(e.pool_offset, {staging(e.staging_at), e.bytes}, options,
+                           fabric::Purpose::kLog, last ? &commit : nullptr);
     if (posted == Status::kNoResource) return false;
     if (posted != Status::kInProgress) {
       failure_ = posted;

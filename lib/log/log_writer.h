@@ -7,8 +7,8 @@
 //   durable_lsn()           grows as commits complete, in order; only then may a write be answered
 //
 // The staging ring keeps an entry until release_durable() after its commit completed, so
-// `Appended::entry` stays readable until then. Cost: one round trip a batch (one more for each segment end in it).
-// Thread rule: the owning worker. No allocation after construction.
+// `Appended::entry` stays readable until then. Cost: one round trip a batch (one more for each
+// segment end in it). Thread rule: the owning worker. No allocation after construction.
 #pragma once
 
 #include <array>
@@ -61,8 +61,8 @@ class LogWriter {
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
-  /// Builds an entry. kNoResource: staging is full, too many batches are open, or there is no segment
-  /// to go on in; nothing was appended, try again after polling.
+  /// Builds an entry. kNoResource: staging is full, too many batches are open, or there is no
+  /// segment to go on in; nothing was appended, try again after polling.
   Result<Appended> append(EntryFields fields, Bytes key, Bytes value) noexcept;
 
   /// Posts what was appended. False if some of it could not be posted yet: call again next turn.

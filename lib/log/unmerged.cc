@@ -6,6 +6,10 @@
 
 namespace dinomo::log {
 
+namespace {
+constexpr uint64_t kForgetAhead = 8;
+}  // namespace
+
 Unmerged::Unmerged(uint32_t capacity_log2)
     : ring_(size_t{1} << capacity_log2), table_(size_t{2} << capacity_log2) {}
 
@@ -48,6 +52,7 @@ Unmerged::Candidate Unmerged::older(const Candidate& candidate) const noexcept {
 
 void Unmerged::forget(uint64_t merged_lsn) noexcept {
   while (oldest_ != newest_ && record(oldest_).lsn <= merged_lsn) {
+    prefetch_add(record(oldest_ + kForgetAhead).hash);  // an old record's past the newest: harmless
     const size_t cell = find(record(oldest_).hash);
     if (table_[cell] == oldest_) erase(cell);
     ++oldest_;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Records at fixed places of a pool: superblock, pool state, directory, leader lease, ring, session
-// table, mailboxes, segment headers, indirection cells. Byte tables: doc/formats.md. All integers are
-// little-endian; offsets are bytes from the start of the pool; reserved bytes are zero.
+// table, mailboxes, segment headers, indirection cells. Byte tables: doc/formats.md. All integers
+// are little-endian; offsets are bytes from the start of the pool; reserved bytes are zero.
 //
-// Every record names its writer. Where writer and readers are different nodes, each writer has cache
-// lines of its own.
+// Every record names its writer. Where writer and readers are different nodes, each writer has
+// cache lines of its own.
 #pragma once
 
 #include <array>
@@ -25,7 +25,13 @@ inline constexpr uint32_t kKeyBytesMax = 250;
 inline constexpr uint32_t kValueBytesMax = 60 * 1024;
 
 /// libpmemobj type numbers; recovery enumerates objects by them.
-enum class ObjectType : uint64_t { kRoot = 0, kSegment = 1, kIndexTable = 2, kOverflow = 3, kCells = 4 };
+enum class ObjectType : uint64_t {
+  kRoot = 0,
+  kSegment = 1,
+  kIndexTable = 2,
+  kOverflow = 3,
+  kCells = 4
+};
 
 /// Written once, when the pool is made; any change means corruption.
 struct alignas(64) Superblock {
@@ -150,9 +156,9 @@ static_assert(offsetof(KnSlot, heartbeat) == 64 && offsetof(KnSlot, address) == 
 /// State of one log; log id = KN slot * workers_per_kn + worker.
 struct alignas(64) LogRecord {
   // line 0: written by the KN worker with every batch; a hint and a doorbell, never the truth
-  uint64_t tail_lsn;         // last LSN written
-  uint64_t tail_sequence;    // sequence of the segment it lies in
-  uint64_t tail_bytes;       // end of that segment's entries, from the segment's start
+  uint64_t tail_lsn;       // last LSN written
+  uint64_t tail_sequence;  // sequence of the segment it lies in
+  uint64_t tail_bytes;     // end of that segment's entries, from the segment's start
   uint32_t tail_incarnation;
   uint32_t reserved_tail;
   std::array<uint64_t, 4> reserved0;
@@ -161,7 +167,7 @@ struct alignas(64) LogRecord {
   uint64_t granted_sequence;  // sequence of the newest segment granted
   uint64_t merged_sequence;   // every segment up to here is merged and closed
   uint32_t incarnation;       // of the KN that may append
-  uint32_t sealed;            // 1: nothing after merged_lsn will ever be merged for that incarnation
+  uint32_t sealed;  // 1: nothing after merged_lsn will ever be merged for that incarnation
   std::array<uint64_t, 4> reserved1;
 };
 static_assert(sizeof(LogRecord) == 128 && offsetof(LogRecord, merged_lsn) == 64);
@@ -182,12 +188,12 @@ static_assert(sizeof(ReplicatedKey) == 64);
 
 /// One of two copies; the valid one with the higher version is in force.
 struct alignas(64) RingRecord {
-  uint64_t version;  // 0: never written
+  uint64_t version;   // 0: never written
   uint64_t checksum;  // checksum64 of the record with this field 0
   uint32_t state;     // 0 active, 1 proposed (hand-over under way)
   uint32_t replicated_count;
   std::array<uint64_t, 5> reserved;
-  std::array<uint16_t, kPartitionCount> owner;       // KN slot or kNoOwner
+  std::array<uint16_t, kPartitionCount> owner;           // KN slot or kNoOwner
   std::array<uint8_t, kPartitionCount> partition_flags;  // bit 0 pinned, bit 1 moving
   std::array<ReplicatedKey, kReplicatedKeysMax> replicated;
   std::array<uint8_t, 4032> reserved_tail;
@@ -208,7 +214,7 @@ static_assert(sizeof(OutcomeCell) == 32);
 
 /// Followed by session_window OutcomeCells; request `sequence` uses cell sequence % window.
 struct alignas(64) SessionRecord {
-  uint64_t session;  // 0 free
+  uint64_t session;         // 0 free
   uint64_t sequence_floor;  // every mutation below is done and forgotten
   uint64_t active_unix_ms;
   uint64_t created_unix_ms;
@@ -263,7 +269,7 @@ struct alignas(64) SegmentHeader {
   uint64_t magic;
   uint32_t generation;  // +1 at every grant; entries and addresses carry it
   uint16_t log_id;
-  uint16_t kind;  // SegmentKind
+  uint16_t kind;      // SegmentKind
   uint64_t sequence;  // of this segment within its log, from 1, dense
   uint32_t incarnation;
   uint32_t reserved_grant;

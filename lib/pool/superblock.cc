@@ -55,13 +55,12 @@ bool records_inside(const Superblock& s) noexcept {
          inside(s.leader_offset, sizeof(LeaderLease), s.pool_bytes) &&
          inside(s.directory_offset, uint64_t{s.kn_slots} * sizeof(KnSlot), s.pool_bytes) &&
          inside(s.logs_offset, uint64_t{log_count(s)} * sizeof(LogRecord), s.pool_bytes) &&
-         inside(s.mailboxes_offset,
-                uint64_t{s.kn_slots} * (s.workers_per_kn + 1u) * s.mailbox_cells *
-                    sizeof(MailboxCell),
-                s.pool_bytes) &&
+         inside(
+             s.mailboxes_offset,
+             uint64_t{s.kn_slots} * (s.workers_per_kn + 1u) * s.mailbox_cells * sizeof(MailboxCell),
+             s.pool_bytes) &&
          inside(s.ring_offset, 2 * sizeof(RingRecord), s.pool_bytes) &&
-         inside(s.sessions_offset, s.session_count * session_bytes(s.session_window),
-                s.pool_bytes);
+         inside(s.sessions_offset, s.session_count * session_bytes(s.session_window), s.pool_bytes);
 }
 
 }  // namespace

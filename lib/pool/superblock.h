@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks and layout of the pool's root object. Pure functions; used by the DPM, which writes it, and
-// by every KN, which reads it one-sidedly when it attaches.
+// Checks and layout of the pool's root object. Pure functions; used by the DPM, which writes it,
+// and by every KN, which reads it one-sidedly when it attaches.
 #pragma once
 
 #include <string>
@@ -32,12 +32,14 @@ Superblock make_superblock(const PoolGeometry& geometry, uint64_t root_offset, u
 
 /// kOk, or what is wrong: kInvalid (magic: not a Dinomo pool), kVersion, kCorrupt (checksum or
 /// offsets outside of the pool). `why`, if given, gets a sentence for people that says what to do.
-Status check_superblock(const Superblock& superblock, uint64_t pool_bytes, std::string* why) noexcept;
+Status check_superblock(const Superblock& superblock, uint64_t pool_bytes,
+                        std::string* why) noexcept;
 
 inline constexpr uint32_t log_count(const Superblock& s) noexcept {
   return uint32_t{s.kn_slots} * s.workers_per_kn;
 }
-inline constexpr uint16_t log_id_of(const Superblock& s, uint32_t kn_slot, uint32_t worker) noexcept {
+inline constexpr uint16_t log_id_of(const Superblock& s, uint32_t kn_slot,
+                                    uint32_t worker) noexcept {
   return static_cast<uint16_t>(kn_slot * s.workers_per_kn + worker);
 }
 inline constexpr uint64_t kn_slot_offset(const Superblock& s, uint32_t kn_slot) noexcept {

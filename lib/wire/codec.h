@@ -37,11 +37,11 @@ inline constexpr size_t message_bytes(size_t extra_bytes, size_t key_bytes,
 
 enum class ReadError : uint8_t {
   kNone,
-  kTruncated,     // shorter than its headers or lengths say
-  kNotDinomo,     // magic
-  kVersion,       // another protocol version
-  kMalformed,     // reserved bits, kind, zero messages, over-long key
-  kTrailing,      // bytes after the last message
+  kTruncated,  // shorter than its headers or lengths say
+  kNotDinomo,  // magic
+  kVersion,    // another protocol version
+  kMalformed,  // reserved bits, kind, zero messages, over-long key
+  kTrailing,   // bytes after the last message
 };
 inline constexpr size_t kReadErrors = 6;
 const char* read_error_name(ReadError e) noexcept;

@@ -2,8 +2,8 @@
 // Client protocol, version 1, over UDP. Byte tables: doc/protocol.md. Little-endian throughout.
 //
 // A datagram is a DatagramHeader and `messages` messages, each a MessageHeader, extras, key, value
-// and zero padding to 8 bytes. Requests of one datagram may be answered in several datagrams and the
-// answers to several datagrams in one; `sequence` pairs them.
+// and zero padding to 8 bytes. Requests of one datagram may be answered in several datagrams and
+// the answers to several datagrams in one; `sequence` pairs them.
 #pragma once
 
 #include <array>
@@ -23,10 +23,10 @@ struct DatagramHeader {
   uint16_t magic;
   uint8_t version;
   uint8_t kind;
-  uint16_t messages;  // 1..
-  uint16_t flags;     // 0
-  uint64_t session;   // from HELLO, 0 before it
-  uint64_t cookie;    // from HELLO, 0 before it; replies carry 0
+  uint16_t messages;      // 1..
+  uint16_t flags;         // 0
+  uint64_t session;       // from HELLO, 0 before it
+  uint64_t cookie;        // from HELLO, 0 before it; replies carry 0
   uint32_t ring_version;  // the sender's; 0 unknown
   uint32_t stamp;         // the client's, echoed in replies to this datagram's first message
 };
@@ -56,9 +56,9 @@ inline constexpr bool is_mutation(Opcode op) noexcept { return static_cast<uint8
 enum class Status : uint8_t {
   kOk = 0,
   kNotFound = 1,
-  kExists = 2,      // ADD: the key has a value; CAS: another version
-  kNotStored = 3,   // REPLACE, APPEND, PREPEND: no such key
-  kNotNumber = 4,   // INCR, DECR
+  kExists = 2,     // ADD: the key has a value; CAS: another version
+  kNotStored = 3,  // REPLACE, APPEND, PREPEND: no such key
+  kNotNumber = 4,  // INCR, DECR
   kBadRequest = 32,
   kTooLarge = 33,     // key, value or reply over the limits
   kUnsupported = 34,  // opcode unknown to this version
@@ -87,8 +87,8 @@ struct MessageHeader {
 static_assert(sizeof(MessageHeader) == 16);
 
 // Extras of requests. A request may leave them out where a default is named.
-struct PutExtras {     // PUT ADD REPLACE APPEND PREPEND; default: all 0
-  uint64_t ttl_ms;     // 0 never expires
+struct PutExtras {  // PUT ADD REPLACE APPEND PREPEND; default: all 0
+  uint64_t ttl_ms;  // 0 never expires
   uint32_t item_flags;
   uint32_t reserved;
 };
@@ -98,7 +98,7 @@ struct CasExtras {
 };
 struct CounterExtras {  // INCR DECR
   uint64_t delta;
-  uint64_t initial;     // stored if there is no item and create is 1
+  uint64_t initial;  // stored if there is no item and create is 1
   uint64_t ttl_ms;
   uint32_t create;
   uint32_t reserved;
@@ -106,13 +106,13 @@ struct CounterExtras {  // INCR DECR
 struct TouchExtras {  // TOUCH GAT
   uint64_t ttl_ms;
 };
-struct RingExtras {    // default: all 0
-  uint16_t first_kn;   // first KN record wanted
+struct RingExtras {   // default: all 0
+  uint16_t first_kn;  // first KN record wanted
   uint16_t first_partition;
   uint32_t reserved;
 };
 struct HelloExtras {
-  uint32_t window;    // mutations in flight that the client would like
+  uint32_t window;  // mutations in flight that the client would like
   uint32_t reserved;
 };
 
@@ -143,7 +143,7 @@ struct HelloReply {
   uint16_t key_bytes_max;
   uint16_t reserved0;
   uint32_t value_bytes_max;
-  uint32_t session_idle_ms;  // a session unused for longer may be forgotten
+  uint32_t session_idle_ms;     // a session unused for longer may be forgotten
   uint16_t datagram_bytes_max;  // UDP payload that the server accepts and sends unfragmented
   uint16_t kn_slot;
   uint64_t server_unix_ms;

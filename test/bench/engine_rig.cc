@@ -122,6 +122,7 @@ bool Rig::connect(std::string* why) {
   config.workers = kWorkers;
   config.lease_us = kLeaseUs;
   std::vector<kn::Worker*> workers;
+  workers.reserve(kWorkers);
   for (const auto& w : workers_) workers.push_back(w.get());
   // The driver's connect waits for the service, which this thread polls.
   const auto connect = [this](std::string* reason) {

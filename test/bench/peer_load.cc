@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Load for the peers that Dinomo is measured beside: memcached (text protocol) and redis (RESP) over
-// TCP, both at their best (multi-key GETs, pipelined) and one key a request. Prints one JSON line.
+// Load for the peers that Dinomo is measured beside: memcached (text protocol) and redis (RESP)
+// over TCP, both at their best (multi-key GETs, pipelined) and one key a request. Prints one JSON
+// line.
 //
 // One thread, non-blocking sockets, closed loop: `depth` requests of `keys_per_request` keys are on
 // their way on each connection.
@@ -54,7 +55,7 @@ struct Connection {
     bool put;
   };
   std::deque<Request> requests;
-  uint32_t values_seen = 0;  // redis: elements of the array under way
+  uint32_t values_seen = 0;  // of the request under way
 
   bool line(std::string_view* text) {
     const size_t end = in.find("\r\n", consumed);
@@ -114,7 +115,8 @@ class Load {
   static std::string key_name(uint64_t key) { return fmt::format("{:08x}", key & 0xffff'ffff); }
 
   void next(Connection& c) {
-    const bool is_put = s_.put_fraction > 0 && static_cast<double>(random_() % 10'000) < s_.put_fraction * 10'000;
+    const bool is_put =
+        s_.put_fraction > 0 && static_cast<double>(random_() % 10'000) < s_.put_fraction * 10'000;
     if (is_put) {
       put(c, random_() % s_.keys);
       return;
@@ -134,8 +136,8 @@ class Load {
 
   void put(Connection& c, uint64_t number) {
     const std::string key = key_name(number);
-    c.out += s_.redis ? fmt::format("*3\r\n$3\r\nSET\r\n${}\r\n{}\r\n${}\r\n{}\r\n", key.size(), key,
-                                    value_.size(), value_)
+    c.out += s_.redis ? fmt::format("*3\r\n$3\r\nSET\r\n${}\r\n{}\r\n${}\r\n{}\r\n", key.size(),
+                                    key, value_.size(), value_)
                       : fmt::format("set {} 0 0 {}\r\n{}\r\n", key, value_.size(), value_);
     c.requests.push_back({Clock::now(), 1, true});
   }
@@ -175,9 +177,12 @@ class Load {
       const size_t whole = line.size() + 2 + bytes + 2;
       if (c.in.size() - c.consumed < whole) return false;
       c.consumed += whole;
+      ++c.values_seen;
       return true;
     }
-    if (line != "END" && line != "STORED") ++errors_;
+    const Connection::Request& r = c.requests.front();
+    if (line != (r.put ? "STORED" : "END") || (!r.put && c.values_seen != r.keys)) ++errors_;
+    c.values_seen = 0;
     c.consumed += line.size() + 2;
     finish(c);
     return true;
@@ -192,7 +197,7 @@ class Load {
       whole += std::stoul(std::string(line.substr(1))) + 2;
       if (c.in.size() - c.consumed < whole) return false;
     }
-    if (line[0] == '-') ++errors_;
+    if (line[0] == '-' || line == "$-1") ++errors_;  // every key was loaded
     c.consumed += whole;
     if (in_array && line[0] == '*') return true;
     if (in_array && ++c.values_seen < c.requests.front().keys) return true;
@@ -216,7 +221,9 @@ int main(int argc, char** argv) {
   Setup s;
   std::string kind;
   CLI::App app("load for memcached and redis");
-  app.add_option("kind", kind, "memcached or redis")->required()->check(CLI::IsMember({"memcached", "redis"}));
+  app.add_option("kind", kind, "memcached or redis")
+      ->required()
+      ->check(CLI::IsMember({"memcached", "redis"}));
   app.add_option("--address", s.address);
   app.add_option("--port", s.port)->required();
   app.add_option("--keys", s.keys);
@@ -239,10 +246,11 @@ int main(int argc, char** argv) {
   const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
   std::printf(
       "%s\n",
-      fmt::format(R"({{"operations":{},"errors":{},"ops_per_s":{:.0f},"p50_us":{:.2f},"p99_us":{:.2f}}})",
-                  load.operations(), load.errors(), static_cast<double>(load.operations()) / seconds,
-                  static_cast<double>(load.latency().percentile_ns(50)) / 1e3,
-                  static_cast<double>(load.latency().percentile_ns(99)) / 1e3)
+      fmt::format(
+          R"({{"operations":{},"errors":{},"ops_per_s":{:.0f},"p50_us":{:.2f},"p99_us":{:.2f}}})",
+          load.operations(), load.errors(), static_cast<double>(load.operations()) / seconds,
+          static_cast<double>(load.latency().percentile_ns(50)) / 1e3,
+          static_cast<double>(load.latency().percentile_ns(99)) / 1e3)
           .c_str());
   return load.errors() == 0 ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# clang-tidy over everything that the build compiles. One case a file.
+# clang-tidy over libraries, drivers and programs. One case a file.
 set -uo pipefail
 # shellcheck source=test/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
@@ -11,8 +11,7 @@ setup_build "$build" >/dev/null || die "configuration failed"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # shellcheck disable=SC2016  # expanded by the inner shell
-git ls-files 'lib/*.cc' 'drivers/*.cc' 'app/*.cc' 'test/*.cc' |
-    grep -v -e '^test/compiler/' -e '^test/fuzz/' |
+git ls-files 'lib/*.cc' 'drivers/*.cc' 'app/*.cc' |
     xargs -P "$jobs" -I{} bash -c '
         out=$(mktemp -p "$0")
         if clang-tidy-19 --quiet -p "$1" "$2" >"$out" 2>/dev/null; then

@@ -42,9 +42,12 @@ Task condition_without_locals(int v) {
 
 Task switch_without_locals(int v) {
   switch (co_await Wait{v}) {
-    case 0: co_return 10;
-    case 1: co_return 11;
-    default: co_return 12;
+    case 0:
+      co_return 10;
+    case 1:
+      co_return 11;
+    default:
+      co_return 12;
   }
 }
 
@@ -95,11 +98,12 @@ std::expected<int, int> positive(int v) {
 }  // namespace
 
 int main() {
-  const bool ok = finish(condition_without_locals(1)) == 1 &&
-                  finish(condition_without_locals(0)) == 2 && finish(switch_without_locals(0)) == 10 &&
-                  finish(switch_without_locals(1)) == 11 && finish(switch_without_locals(7)) == 12 &&
-                  finish(loop_without_locals()) == 3 && finish(temporaries()) == 37 + 43 && g_live == 0 &&
-                  positive(3).has_value() && !positive(-3).has_value();
+  const bool ok =
+      finish(condition_without_locals(1)) == 1 && finish(condition_without_locals(0)) == 2 &&
+      finish(switch_without_locals(0)) == 10 && finish(switch_without_locals(1)) == 11 &&
+      finish(switch_without_locals(7)) == 12 && finish(loop_without_locals()) == 3 &&
+      finish(temporaries()) == 37 + 43 && g_live == 0 && positive(3).has_value() &&
+      !positive(-3).has_value();
   std::puts(ok ? "coroutine probe passed" : "coroutine probe failed");
   return ok ? 0 : 1;
 }

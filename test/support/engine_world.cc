@@ -83,7 +83,8 @@ void EngineWorld::start_dpm() {
   auto opened = dpm::PoolFile::open(pool, &why);
   ASSERT_TRUE(opened.has_value()) << why;
   pool_ = std::move(*opened);
-  auto service = dpm::Service::start(*pool_, clock, {.merge_workers = 0}, [](const std::string&) {}, &why);
+  auto service =
+      dpm::Service::start(*pool_, clock, {.merge_workers = 0}, [](const std::string&) {}, &why);
   ASSERT_TRUE(service.has_value()) << why;
   service_ = std::move(*service);
   const auto& s = *pool_->record<pool::Superblock>(pool_->superblock_offset());
@@ -148,11 +149,13 @@ bool EngineWorld::turn_until(const std::function<bool()>& condition, int bound) 
 }
 
 void EngineWorld::wait_serving() {
-  ASSERT_TRUE(turn_until([this] {
-    return control_->phase() == cluster::KnPhase::kServing &&
-           worker_->attached_for_control() != nullptr &&
-           shared_.lease_deadline_ns.load() > clock.now;
-  }, 2'000'000));
+  ASSERT_TRUE(turn_until(
+      [this] {
+        return control_->phase() == cluster::KnPhase::kServing &&
+               worker_->attached_for_control() != nullptr &&
+               shared_.lease_deadline_ns.load() > clock.now;
+      },
+      2'000'000));
 }
 
 wire::DatagramHeader EngineWorld::header() const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One KN worker and one DPM service in this process: real pool file, real shm fabric, real control
-// code; only the network (LoopbackQueue) and the clock are the test's. Nothing moves unless the test
-// calls turn(), so it can stop between any two steps.
+// code; only the network (LoopbackQueue) and the clock are the test's. Nothing moves unless the
+// test calls turn(), so it can stop between any two steps.
 #pragma once
 
 #include <memory>
@@ -32,7 +32,7 @@ struct EngineReply {
   wire::Status status{};
   uint64_t sequence = 0;
   std::string value;
-  uint64_t version = 0;   // mutations
+  uint64_t version = 0;  // mutations
   wire::ItemExtras item{};
 };
 

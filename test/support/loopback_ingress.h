@@ -24,8 +24,8 @@ class LoopbackQueue final : public ingress::Queue {
     waiting_.push_back({peer, std::vector<std::byte>(payload.begin(), payload.end())});
   }
   std::vector<Sent> take() { return std::exchange(sent_, {}); }
-  size_t held() const { return held_.size(); }       // received and not released
-  size_t open_buffers() const { return buffers_; }   // allocated, neither sent nor dropped
+  size_t held() const { return held_.size(); }      // received and not released
+  size_t open_buffers() const { return buffers_; }  // allocated, neither sent nor dropped
 
   uint32_t receive(std::span<ingress::Datagram> out) noexcept override {
     uint32_t n = 0;

@@ -44,8 +44,8 @@ class MemifPair {
   /// connected.
   bool start_far_end(std::string* why);
 
-  /// Before the near port is closed: memif's own thread tidies up after a peer that leaves, and must
-  /// not do so while the port is being closed from here.
+  /// Before the near port is closed: memif's own thread tidies up after a peer that leaves, and
+  /// must not do so while the port is being closed from here.
   void stop_far_end();
 
   const std::string& near_name() const noexcept { return near_.name(); }

@@ -19,17 +19,15 @@ class MemoryQueue final : public fabric::Queue {
 
   Status post_read(uint64_t offset, MutableBytes to, fabric::Purpose purpose,
                    fabric::Completion* c) noexcept override {
-    return post(purpose, to.size(), true, c, [this, offset, to] {
-      std::memcpy(to.data(), memory_.data() + offset, to.size());
-    });
+    return post(purpose, to.size(), true, c,
+                [this, offset, to] { std::memcpy(to.data(), memory_.data() + offset, to.size()); });
   }
   Status post_write(uint64_t offset, Bytes from, fabric::WriteOptions options,
                     fabric::Purpose purpose, fabric::Completion* c) noexcept override {
     writes_posted += options.persistent ? 1 : 0;
-    return post(purpose, from.size(), c != nullptr && !options.after_previous, c,
-                [this, offset, from] {
-                  std::memcpy(memory_.data() + offset, from.data(), from.size());
-                });
+    return post(
+        purpose, from.size(), c != nullptr && !options.after_previous, c,
+        [this, offset, from] { std::memcpy(memory_.data() + offset, from.data(), from.size()); });
   }
   Status post_compare_swap(uint64_t, uint64_t, uint64_t, uint64_t*, fabric::Purpose,
                            fabric::Completion*) noexcept override {

@@ -81,6 +81,8 @@ class Cluster:
     # network -----------------------------------------------------------------------------------
 
     def __enter__(self):
+        # A test that runs out of time is ended by SIGTERM: tidy up then, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self._make_network()
         except Exception:
@@ -151,6 +153,7 @@ class Cluster:
                 "--stats-file", self.path("kn.json"), *extra]
 
     def start_dpm(self, *extra):
+        self._unlink("dpm.json")
         self._start("dpm", self.dpm_command(*extra))
 
     def start_kn(self, *extra):

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """YCSB A, B, C, D and F, each with a cache of 1, 10 and 100 % of the data: every value read is checked.
 
-    verify_test.py BUILD_DIR [--keys N] [--seconds S] [--seed N] [--vdev af_packet|af_xdp] [--full]
+    verify_test.py BUILD_DIR [--keys N] [--seconds S] [--seed N] [--vdev af_packet|af_xdp] [--ip6]
+        [--workloads LETTERS] [--cache PERCENT ...] [--full]
 
 --full is 1 M keys of 1 KB and 5 s a workload.
 """
 import argparse
+import shutil
 import sys
 
 import cluster
@@ -41,13 +43,18 @@ def run(a):
     common = ["--keys", str(a.keys), "--value-bytes", str(VALUE_BYTES), "--seed", str(a.seed),
               "--timeout-ms", "20000"]
     with cluster.Cluster(a.build, pool_bytes=str(pool_bytes(a.keys, a.seconds)), vdev=a.vdev,
-                         memory_mb=384 + 2 * data // (1 << 20)) as c:
+                         ip6=a.ip6, memory_mb=384 + 2 * data // (1 << 20)) as c:
         c.start_dpm()
         loaded = False
         for percent in a.cache:
             cache_bytes = max(CACHE_BYTES_MIN, data * percent // 100)
             c.start_kn("--cache-bytes", str(cache_bytes))
             c.wait_serving_or_skip()
+            if a.ip6 and not loaded:
+                ping = c.client(["ping", "-6", "-c", "3", c.SERVER_IP6])
+                check("ping -6", " 0% packet loss" in ping.stdout, ping.stdout[-80:].strip())
+                check.equal("dinomo-cli put over IPv6", c.cli("put", "six", "value").returncode, 0)
+                check.equal("dinomo-cli get over IPv6", c.cli("get", "six").stdout, "value")
             if not loaded:
                 check_phase(check, f"load of {a.keys} keys",
                             c.bench(*common, "--phase", "load", good=False))
@@ -70,6 +77,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--vdev", default="af_packet", choices=("af_packet", "af_xdp"))
+    parser.add_argument("--ip6", action="store_true", help="over IPv6 and nothing else")
     parser.add_argument("--workloads", default=WORKLOADS)
     parser.add_argument("--cache", type=int, nargs="+", default=[1, 10, 100], metavar="PERCENT")
     parser.add_argument("--full", action="store_true")
@@ -77,6 +85,8 @@ def main():
     if arguments.full:
         arguments.keys, arguments.seconds = 1_000_000, 5
     cluster.need_root()
+    if arguments.ip6 and shutil.which("ping") is None:
+        cluster.skip("needs ping (apt install iputils-ping)")
     return run(arguments)
 
 

@@ -42,8 +42,8 @@ Result<FileDescriptor> ask(int socket, const ConnectConfig& config, RendezvousRe
   FileDescriptor pool;
   Status status = send_message(socket, &request, sizeof request, -1);
   if (ok(status)) {
-    status = receive_message(socket, reply, sizeof *reply, &pool,
-                             static_cast<int>(config.timeout_ms));
+    status =
+        receive_message(socket, reply, sizeof *reply, &pool, static_cast<int>(config.timeout_ms));
   }
   if (!ok(status)) {
     *why = "dinomo-dpm on '" + config.target + "' did not answer (" + status_name(status) + ")";
@@ -93,8 +93,8 @@ Result<std::unique_ptr<Fabric>> ShmFabric::connect(const ConnectConfig& config, 
            " is in use by another process; stop it, or choose another --kn-slot";
     return std::unexpected(locked);
   }
-  void* memory = ::mmap(nullptr, reply.pool_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                        mapping.file.get(), 0);
+  void* memory =
+      ::mmap(nullptr, reply.pool_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, mapping.file.get(), 0);
   if (memory == MAP_FAILED) {
     *why = "cannot map the pool's " + std::to_string(reply.pool_bytes) + " bytes (" +
            system_error() + ")";

@@ -18,7 +18,7 @@ namespace {
 constexpr off_t kSlotLockBase = off_t{1} << 61;
 
 struct flock slot_lock(uint16_t kn_slot) noexcept {
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   lock.l_start = kSlotLockBase + kn_slot;

@@ -19,8 +19,8 @@ constexpr size_t kConnectionsMax = 1024;
 /// True if a process listens on the path: then it must not be taken away from it.
 bool in_use(const sockaddr_un& address) noexcept {
   const FileDescriptor probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  return probe && ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
-                            sizeof address) == 0;
+  return probe &&
+         ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
 }  // namespace
@@ -71,7 +71,8 @@ uint32_t ShmTarget::poll() noexcept {
 
 void ShmTarget::accept_waiting() noexcept {
   while (connections_.size() < kConnectionsMax) {
-    FileDescriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    FileDescriptor socket(
+        ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) return;
     connections_.push_back(Connection{std::move(socket), -1});
   }
@@ -126,7 +127,8 @@ Status ShmTarget::revoke(uint16_t kn_slot) noexcept {
 }
 
 bool ShmTarget::connected(uint16_t kn_slot) noexcept {
-  return std::ranges::any_of(connections_, [&](const Connection& c) { return c.kn_slot == kn_slot; });
+  return std::ranges::any_of(connections_,
+                             [&](const Connection& c) { return c.kn_slot == kn_slot; });
 }
 
 }  // namespace dinomo::fabric::shm

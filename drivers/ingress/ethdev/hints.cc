@@ -31,7 +31,9 @@ std::string missing_port(const std::string& wanted) {
   if (!have.empty()) return "there is no port '" + wanted + "'; there are: " + have;
   return "DPDK has no port at all" + (wanted.empty() ? "" : " (wanted: '" + wanted + "')") +
          "; give EAL one, such as --vdev net_af_packet0,iface=eth1, or bind a NIC to vfio-pci. "
-         "If EAL could not load the driver, install it: apt install librte-net-af-packet23";
+         "If EAL could not load the driver, install it: apt install librte-net-af-packet23. If EAL "
+         "says above that it could not make the port, look with `ip link` whether its interface is "
+         "there";
 }
 
 std::string missing_driver(const std::string& vdev) {

@@ -262,6 +262,14 @@ TEST_F(Options, HelpShowsGroupsTypesRangesAndDefaults) {
   EXPECT_THAT(run({"--version"}).out, testing::MatchesRegex("kn [0-9.]+\n"));
 }
 
+TEST_F(Options, TheWordBehindAnUnknownOptionIsItsValue) {
+  const Outcome r = run({"--cache-byte", "64m", "stray"});
+  EXPECT_THAT(r.err, HasSubstr("did you mean --cache-bytes?"));
+  EXPECT_THAT(r.err, Not(HasSubstr("64m")));
+  EXPECT_THAT(r.err, HasSubstr("unexpected word 'stray'"));
+  EXPECT_THAT(run({"--cache-byte=64m", "stray"}).err, HasSubstr("unexpected word 'stray'"));
+}
+
 TEST_F(Options, Positionals) {
   EXPECT_THAT(run({"get"}).err, HasSubstr("unexpected word 'get'"));
   std::vector<std::string> words;

@@ -87,11 +87,11 @@ TEST_P(NearOptimal, AdaptiveIsWithinFivePercentOfTheBestFixedDivision) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zipf, NearOptimal,
-                         ::testing::Values(Load{100'000, 64, 16}, Load{100'000, 64, 4},
-                                           Load{100'000, 64, 1}, Load{50'000, 256, 16},
-                                           Load{50'000, 256, 4}, Load{50'000, 256, 1},
-                                           Load{30'000, 1024, 16}, Load{30'000, 1024, 4},
-                                           Load{30'000, 1024, 1}));
+                         ::testing::Values(Load{50'000, 64, 16}, Load{50'000, 64, 4},
+                                           Load{50'000, 64, 1}, Load{30'000, 256, 16},
+                                           Load{30'000, 256, 4}, Load{30'000, 256, 1},
+                                           Load{20'000, 1024, 16}, Load{20'000, 1024, 4},
+                                           Load{20'000, 1024, 1}));
 
 }  // namespace
 }  // namespace dinomo::cache::test

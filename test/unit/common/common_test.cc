@@ -43,11 +43,11 @@ TEST(Hash, PartitionsAndWorkersAreBalancedAndIndependent) {
 }
 
 TEST(Status, EveryCodeHasAName) {
-  for (const Status s : {Status::kOk, Status::kInProgress, Status::kNoResource, Status::kBusy,
-                         Status::kTimeout, Status::kNotFound, Status::kExists, Status::kInvalid,
-                         Status::kOutOfRange, Status::kStale, Status::kCorrupt, Status::kNoSpace,
-                         Status::kUnsupported, Status::kVersion, Status::kUnreachable,
-                         Status::kFenced, Status::kNodeDown, Status::kInternal}) {
+  for (const Status s :
+       {Status::kOk, Status::kInProgress, Status::kNoResource, Status::kBusy, Status::kTimeout,
+        Status::kNotFound, Status::kExists, Status::kInvalid, Status::kOutOfRange, Status::kStale,
+        Status::kCorrupt, Status::kNoSpace, Status::kUnsupported, Status::kVersion,
+        Status::kUnreachable, Status::kFenced, Status::kNodeDown, Status::kInternal}) {
     EXPECT_STRNE(status_name(s), "unknown");
   }
 }

@@ -58,8 +58,7 @@ TEST_F(WorkerTest, EmptyAndLargeValuesAndBinaryKeys) {
 
 TEST_F(WorkerTest, ItemFlagsVersionAndExpiry) {
   const wire::PutExtras extras{5000, 77, 0};
-  const EngineReply put =
-      world.call(Opcode::kPut, "k", "v", 0, object_bytes(extras));
+  const EngineReply put = world.call(Opcode::kPut, "k", "v", 0, object_bytes(extras));
   const EngineReply get = world.call(Opcode::kGet, "k", "", wire::kWantItem);
   EXPECT_EQ(get.item.version, put.version);
   EXPECT_EQ(get.item.item_flags, 77u);
@@ -78,10 +77,12 @@ TEST_F(WorkerTest, AWriteIsFoundBeforeAndAfterItsMerge) {
   EXPECT_EQ(world.get("k").value, "v49");
   EXPECT_EQ(world.get("gone").status, wire::Status::kNotFound);
   world.hold_service = false;
-  ASSERT_TRUE(world.turn_until([&] {
-    world.turns(2000);
-    return stats().unmerged_entries.get() == 0;
-  }, 100));
+  ASSERT_TRUE(world.turn_until(
+      [&] {
+        world.turns(2000);
+        return stats().unmerged_entries.get() == 0;
+      },
+      100));
   EXPECT_EQ(world.get("k").value, "v49");
   EXPECT_EQ(world.get("gone").status, wire::Status::kNotFound);
 }
@@ -322,12 +323,14 @@ TEST_P(Model, EveryReadIsExplained) {
       case 0:
         r = world.remove(key);
         if (r.status == wire::Status::kBusy) break;
-        EXPECT_EQ(r.status, state.erase(key) != 0 ? wire::Status::kOk : wire::Status::kNotFound) << tag;
+        EXPECT_EQ(r.status, state.erase(key) != 0 ? wire::Status::kOk : wire::Status::kNotFound)
+            << tag;
         break;
       case 1:
       case 2:
       case 3: {
-        const std::string value = key + ":" + std::to_string(step) + std::string(random() % 1200, '.');
+        const std::string value =
+            key + ":" + std::to_string(step) + std::string(random() % 1200, '.');
         r = world.put(key, value);
         if (r.status == wire::Status::kBusy) {
           world.hold_service = false;
@@ -356,12 +359,11 @@ TEST_P(Model, EveryReadIsExplained) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, Model,
-                         testing::Combine(testing::Values(cache::Policy::kDac,
-                                                          cache::Policy::kShortcutOnly,
-                                                          cache::Policy::kValueOnly,
-                                                          cache::Policy::kNone),
-                                          testing::Values(1, 2)));
+INSTANTIATE_TEST_SUITE_P(
+    Policies, Model,
+    testing::Combine(testing::Values(cache::Policy::kDac, cache::Policy::kShortcutOnly,
+                                     cache::Policy::kValueOnly, cache::Policy::kNone),
+                     testing::Values(1, 2)));
 
 }  // namespace
 }  // namespace dinomo::kn

@@ -53,8 +53,8 @@ class LogWriterTest : public testing::Test {
     int n = 0;
     while (position < kSegmentBytes) {
       Entry e;
-      const Bytes rest = Bytes(memory_).subspan(segment * kSegmentBytes + position,
-                                                kSegmentBytes - position);
+      const Bytes rest =
+          Bytes(memory_).subspan(segment * kSegmentBytes + position, kSegmentBytes - position);
       if (parse_entry(rest, generation, &e) != EntryCheck::kValid || e.header.lsn != *lsn) break;
       ++*lsn;
       position += entry_bytes(e.header);
@@ -87,7 +87,8 @@ TEST_F(LogWriterTest, ABatchIsOneRoundTripAndDurableOnlyWhenCompleted) {
   while (queue_.poll(64) != 0) {
   }
   EXPECT_EQ(writer_->durable_lsn(), 119u);
-  EXPECT_EQ(queue_.counters().by_purpose[static_cast<size_t>(fabric::Purpose::kLog)].round_trips, 1u);
+  EXPECT_EQ(queue_.counters().by_purpose[static_cast<size_t>(fabric::Purpose::kLog)].round_trips,
+            1u);
   uint64_t lsn = 100;
   EXPECT_EQ(count_entries(1, 1, &lsn), 20);
   // The tail hint followed.

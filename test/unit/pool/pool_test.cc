@@ -14,7 +14,9 @@ namespace {
 constexpr uint64_t kRootOffset = 4096 * 3;
 constexpr uint64_t kPoolBytes = uint64_t{256} << 20;
 
-Superblock good() { return make_superblock(PoolGeometry{}, kRootOffset, kPoolBytes, {1, 2, 3}, 7, 1); }
+Superblock good() {
+  return make_superblock(PoolGeometry{}, kRootOffset, kPoolBytes, {1, 2, 3}, 7, 1);
+}
 
 TEST(GlobalAddress, KeepsEveryFieldAtItsLimits) {
   const auto a = GlobalAddress::direct(255, ((uint64_t{1} << 36) - 1) * 64, 1023 * 64, 0x1ff);
@@ -42,10 +44,10 @@ TEST(Superblock, IsAcceptedAsMade) {
 
 TEST(Superblock, RecordsDoNotOverlapAndFitTheRoot) {
   const Superblock s = good();
-  const std::vector<uint64_t> starts = {kRootOffset + 4096, s.index_root_offset, s.leader_offset,
-                                        s.directory_offset, s.logs_offset, s.mailboxes_offset,
-                                        s.ring_offset, s.sessions_offset,
-                                        kRootOffset + root_bytes(PoolGeometry{})};
+  const std::vector<uint64_t> starts = {
+      kRootOffset + 4096, s.index_root_offset, s.leader_offset,
+      s.directory_offset, s.logs_offset,       s.mailboxes_offset,
+      s.ring_offset,      s.sessions_offset,   kRootOffset + root_bytes(PoolGeometry{})};
   EXPECT_EQ(s.state_offset, starts[0]);
   for (size_t i = 1; i < starts.size(); ++i) EXPECT_GT(starts[i], starts[i - 1]) << i;
   EXPECT_LE(mailbox_offset(s, 15, 16, 3) + sizeof(MailboxCell), s.ring_offset);

@@ -47,7 +47,8 @@ TEST(Ring, PagesPutTogetherAreTheWholeRing) {
   std::vector<uint16_t> owners;
   std::array<std::byte, 1400> page_bytes;
   for (int pages = 0; pages < 100 && owners.size() < kPartitions; ++pages) {
-    wire::RingExtras wanted{static_cast<uint16_t>(kns.size()), static_cast<uint16_t>(owners.size()), 0};
+    wire::RingExtras wanted{static_cast<uint16_t>(kns.size()), static_cast<uint16_t>(owners.size()),
+                            0};
     const size_t bytes = encode_page(ring, wanted, page_bytes.data(), page_bytes.size());
     ASSERT_LE(bytes, page_bytes.size());
     const auto page = load<wire::RingPage>(page_bytes.data());

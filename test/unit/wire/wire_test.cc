@@ -33,7 +33,8 @@ std::vector<std::byte> datagram() {
   EXPECT_TRUE(w.append(message(Opcode::kGet, 1), {}, as_bytes("alpha"), {}));
   PutExtras put{};
   put.item_flags = 3;
-  EXPECT_TRUE(w.append(message(Opcode::kPut, 2), object_bytes(put), as_bytes("b"), as_bytes("value")));
+  EXPECT_TRUE(
+      w.append(message(Opcode::kPut, 2), object_bytes(put), as_bytes("b"), as_bytes("value")));
   const size_t bytes = w.finish().size();
   buffer.resize(bytes);
   return buffer;
