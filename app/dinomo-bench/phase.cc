@@ -23,12 +23,9 @@ void nap(uint64_t ns) { std::this_thread::sleep_for(std::chrono::nanoseconds(ns)
 
 const char* task_name(Task task) {
   switch (task) {
-    case Task::kLoad:
-      return "load";
-    case Task::kRun:
-      return "run";
-    case Task::kCheck:
-      return "check";
+    case Task::kLoad: return "load";
+    case Task::kRun: return "run";
+    case Task::kCheck: return "check";
   }
   return "unknown";
 }

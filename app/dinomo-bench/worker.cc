@@ -105,9 +105,7 @@ bool Worker::issue(uint64_t intended_ns, uint64_t now_ns) {
   op->measured = measuring_;
   op->write = {};
   switch (shared_->task) {
-    case Task::kRun:
-      plan_run(op);
-      break;
+    case Task::kRun: plan_run(op); break;
     case Task::kLoad:
       op->kind = OpKind::kLoad;
       op->key = next_key_;

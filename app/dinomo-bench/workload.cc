@@ -8,28 +8,20 @@ namespace dinomo::bench {
 
 const char* op_kind_name(OpKind kind) noexcept {
   switch (kind) {
-    case OpKind::kRead:
-      return "read";
-    case OpKind::kUpdate:
-      return "update";
-    case OpKind::kInsert:
-      return "insert";
-    case OpKind::kReadModifyWrite:
-      return "rmw";
-    case OpKind::kLoad:
-      return "load";
+    case OpKind::kRead: return "read";
+    case OpKind::kUpdate: return "update";
+    case OpKind::kInsert: return "insert";
+    case OpKind::kReadModifyWrite: return "rmw";
+    case OpKind::kLoad: return "load";
   }
   return "unknown";
 }
 
 const char* distribution_name(Distribution d) noexcept {
   switch (d) {
-    case Distribution::kZipfian:
-      return "zipfian";
-    case Distribution::kUniform:
-      return "uniform";
-    case Distribution::kLatest:
-      return "latest";
+    case Distribution::kZipfian: return "zipfian";
+    case Distribution::kUniform: return "uniform";
+    case Distribution::kLatest: return "latest";
   }
   return "unknown";
 }
@@ -80,12 +72,9 @@ KeyChooser::KeyChooser(Distribution distribution, double theta, const KeySpace* 
 
 uint64_t KeyChooser::choose(client::Random* random) noexcept {
   switch (distribution_) {
-    case Distribution::kUniform:
-      return random->below(space_->loaded);
-    case Distribution::kZipfian:
-      return scramble_(zipf_.sample(random));
-    case Distribution::kLatest:
-      break;
+    case Distribution::kUniform: return random->below(space_->loaded);
+    case Distribution::kZipfian: return scramble_(zipf_.sample(random));
+    case Distribution::kLatest: break;
   }
   const uint64_t newest = space_->newest.load(std::memory_order_acquire);
   if (zipf_.n() != newest + 1) zipf_.resize(newest + 1);

@@ -214,15 +214,11 @@ class Session {
 
   static const char* advice(wire::Status s) {
     switch (s) {
-      case wire::Status::kNoSpace:
-        return " (the pool is full: delete something or enlarge it)";
-      case wire::Status::kTooLarge:
-        return " (the server's limit is lower than the protocol's)";
+      case wire::Status::kNoSpace: return " (the pool is full: delete something or enlarge it)";
+      case wire::Status::kTooLarge: return " (the server's limit is lower than the protocol's)";
       case wire::Status::kBadVersion:
-      case wire::Status::kUnsupported:
-        return " (client and server are of different releases)";
-      default:
-        return "";
+      case wire::Status::kUnsupported: return " (client and server are of different releases)";
+      default: return "";
     }
   }
 

@@ -311,14 +311,11 @@ AdaptiveCache::Source AdaptiveCache::source_for(uint32_t code, uint32_t item_byt
 
 bool AdaptiveCache::obtain(Source source, uint32_t code, uint32_t item_bytes) noexcept {
   switch (source) {
-    case Source::kRoom:
-      return true;
+    case Source::kRoom: return true;
     case Source::kValues:
       return clear_tail(item_bytes, static_cast<double>(frequency_of(code)) / item_bytes);
-    case Source::kShortcuts:
-      return shrink_table(item_bytes);
-    case Source::kNone:
-      break;
+    case Source::kShortcuts: return shrink_table(item_bytes);
+    case Source::kNone: break;
   }
   return false;
 }

@@ -306,14 +306,9 @@ void Client::expire(Request* r) noexcept {
     return give_up(r, refused ? Status::kUnreachable : Status::kTimeout);
   }
   switch (r->state) {
-    case State::kFree:
-      break;
-    case State::kQueued:
-      timers_.arm(r->timer(), r->deadline_ns);
-      break;
-    case State::kBackoff:
-      requeue(r);
-      break;
+    case State::kFree: break;
+    case State::kQueued: timers_.arm(r->timer(), r->deadline_ns); break;
+    case State::kBackoff: requeue(r); break;
     case State::kSent:
       ++r->timeouts;
       ++counters_.timeouts;

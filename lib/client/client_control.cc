@@ -253,13 +253,9 @@ void Client::on_ring_reply(const wire::Message& m) noexcept {
   }
   if (m.status() != wire::Status::kOk) return retry_ring_later();
   switch (assembler_.add_page(m.value)) {
-    case Status::kOk:
-      return install_ring();
-    case Status::kInProgress:
-      ring_request_.timeouts = 0;
-      return drive_ring();
-    case Status::kStale:
-      return retry_ring_later();
+    case Status::kOk: return install_ring();
+    case Status::kInProgress: ring_request_.timeouts = 0; return drive_ring();
+    case Status::kStale: return retry_ring_later();
     default:
       ++counters_.malformed;
       assembler_.restart();

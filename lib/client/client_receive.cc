@@ -14,31 +14,21 @@ namespace {
 
 Status status_of(wire::Status s) noexcept {
   switch (s) {
-    case wire::Status::kOk:
-      return Status::kOk;
+    case wire::Status::kOk: return Status::kOk;
     case wire::Status::kNotFound:
-    case wire::Status::kNotStored:
-      return Status::kNotFound;
-    case wire::Status::kExists:
-      return Status::kExists;
+    case wire::Status::kNotStored: return Status::kNotFound;
+    case wire::Status::kExists: return Status::kExists;
     case wire::Status::kNotNumber:
-    case wire::Status::kBadRequest:
-      return Status::kInvalid;
-    case wire::Status::kTooLarge:
-      return Status::kOutOfRange;
-    case wire::Status::kUnsupported:
-      return Status::kUnsupported;
-    case wire::Status::kBadVersion:
-      return Status::kVersion;
-    case wire::Status::kNoSpace:
-      return Status::kNoSpace;
+    case wire::Status::kBadRequest: return Status::kInvalid;
+    case wire::Status::kTooLarge: return Status::kOutOfRange;
+    case wire::Status::kUnsupported: return Status::kUnsupported;
+    case wire::Status::kBadVersion: return Status::kVersion;
+    case wire::Status::kNoSpace: return Status::kNoSpace;
     case wire::Status::kBusy:
-    case wire::Status::kMoving:
-      return Status::kBusy;
+    case wire::Status::kMoving: return Status::kBusy;
     case wire::Status::kNoSession:
     case wire::Status::kWrongOwner:
-    case wire::Status::kInternal:
-      break;
+    case wire::Status::kInternal: break;
   }
   return Status::kInternal;
 }
@@ -113,23 +103,16 @@ void Client::on_reply(Request* r, const wire::DatagramHeader& header,
   if (r->kind == Kind::kRing) return on_ring_reply(m);
   (void)header;
   switch (m.status()) {
-    case wire::Status::kNoSession:
-      ++counters_.no_session;
-      return on_no_session(r);
+    case wire::Status::kNoSession: ++counters_.no_session; return on_no_session(r);
     case wire::Status::kWrongOwner:
       ++counters_.wrong_owner;
       if (r->state != State::kSent) return;
       ++r->declined;
       hold(&ring_wait_, r);
       return want_ring();
-    case wire::Status::kMoving:
-      ++counters_.moving;
-      return on_retry_later(r, m);
-    case wire::Status::kBusy:
-      ++counters_.busy;
-      return on_retry_later(r, m);
-    default:
-      return on_final(r, m);
+    case wire::Status::kMoving: ++counters_.moving; return on_retry_later(r, m);
+    case wire::Status::kBusy: ++counters_.busy; return on_retry_later(r, m);
+    default: return on_final(r, m);
   }
 }
 

@@ -10,14 +10,10 @@ namespace dinomo::cluster {
 
 const char* phase_name(KnPhase phase) noexcept {
   switch (phase) {
-    case KnPhase::kDisconnected:
-      return "disconnected";
-    case KnPhase::kRegistering:
-      return "registering";
-    case KnPhase::kServing:
-      return "serving";
-    case KnPhase::kDetaching:
-      return "detaching";
+    case KnPhase::kDisconnected: return "disconnected";
+    case KnPhase::kRegistering: return "registering";
+    case KnPhase::kServing: return "serving";
+    case KnPhase::kDetaching: return "detaching";
   }
   return "unknown";
 }
@@ -45,14 +41,9 @@ uint32_t KnControl::poll() noexcept {
         ++work;
       }
       break;
-    case KnPhase::kRegistering:
-      break;
-    case KnPhase::kServing:
-      watch();
-      break;
-    case KnPhase::kDetaching:
-      detach_step();
-      break;
+    case KnPhase::kRegistering: break;
+    case KnPhase::kServing: watch(); break;
+    case KnPhase::kDetaching: detach_step(); break;
   }
   if (!retired_rings_.empty()) free_retired_rings();
   return work;

@@ -74,14 +74,10 @@ MailboxServer::Answer MailboxServer::step(Pending* p) {
   if (opcode == MailboxOpcode::kDeregister && control) return step_deregister(*p);
   if (!directory_.serves(p->slot, p->request.incarnation)) return {Status::kFenced};
   switch (opcode) {
-    case MailboxOpcode::kSegmentGrant:
-      return control ? Answer{Status::kInvalid} : grant(*p);
-    case MailboxOpcode::kMergeNow:
-      return step_merge(p);
-    case MailboxOpcode::kFenceKn:
-      return control ? step_fence(*p) : Answer{Status::kInvalid};
-    default:
-      return {Status::kUnsupported};
+    case MailboxOpcode::kSegmentGrant: return control ? Answer{Status::kInvalid} : grant(*p);
+    case MailboxOpcode::kMergeNow: return step_merge(p);
+    case MailboxOpcode::kFenceKn: return control ? step_fence(*p) : Answer{Status::kInvalid};
+    default: return {Status::kUnsupported};
   }
 }
 

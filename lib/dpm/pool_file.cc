@@ -56,19 +56,14 @@ std::string directory_of(const std::string& path) {
 Status status_of_errno(int error) noexcept {
   switch (error) {
     case ENOENT:
-    case ENOTDIR:
-      return Status::kNotFound;
-    case EEXIST:
-      return Status::kExists;
+    case ENOTDIR: return Status::kNotFound;
+    case EEXIST: return Status::kExists;
     case ENOSPC:
     case EDQUOT:
-    case ENOMEM:
-      return Status::kNoSpace;
+    case ENOMEM: return Status::kNoSpace;
     case EAGAIN:
-    case EBUSY:
-      return Status::kBusy;
-    default:
-      return Status::kInvalid;
+    case EBUSY: return Status::kBusy;
+    default: return Status::kInvalid;
   }
 }
 
@@ -369,15 +364,9 @@ Status PoolFile::choose_persistence(const PoolOptions& options, std::string* why
                 : options.require_power_safe ? pool::Persistence::kMsync
                                              : pool::Persistence::kPageCache;
       break;
-    case PersistenceChoice::kDax:
-      domain_ = pool::Persistence::kDax;
-      break;
-    case PersistenceChoice::kPageCache:
-      domain_ = pool::Persistence::kPageCache;
-      break;
-    case PersistenceChoice::kMsync:
-      domain_ = pool::Persistence::kMsync;
-      break;
+    case PersistenceChoice::kDax: domain_ = pool::Persistence::kDax; break;
+    case PersistenceChoice::kPageCache: domain_ = pool::Persistence::kPageCache; break;
+    case PersistenceChoice::kMsync: domain_ = pool::Persistence::kMsync; break;
   }
   if (domain_ == pool::Persistence::kDax && !dax) {
     return fail(Status::kUnsupported, why,

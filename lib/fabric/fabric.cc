@@ -31,16 +31,11 @@ Registry& registry() noexcept {
 
 const char* purpose_name(Purpose p) noexcept {
   switch (p) {
-    case Purpose::kIndex:
-      return "index";
-    case Purpose::kValue:
-      return "value";
-    case Purpose::kLog:
-      return "log";
-    case Purpose::kMailbox:
-      return "mailbox";
-    case Purpose::kControl:
-      return "control";
+    case Purpose::kIndex: return "index";
+    case Purpose::kValue: return "value";
+    case Purpose::kLog: return "log";
+    case Purpose::kMailbox: return "mailbox";
+    case Purpose::kControl: return "control";
   }
   return "unknown";
 }

@@ -37,26 +37,19 @@ Status invalid(std::string* why, std::string sentence) {
 
 const char* steering_name(Steering s) noexcept {
   switch (s) {
-    case Steering::kSingle:
-      return "single";
-    case Steering::kHardware:
-      return "hardware";
-    case Steering::kRss:
-      return "rss";
-    case Steering::kSoftware:
-      return "software";
+    case Steering::kSingle: return "single";
+    case Steering::kHardware: return "hardware";
+    case Steering::kRss: return "rss";
+    case Steering::kSoftware: return "software";
   }
   return "unknown";
 }
 
 const char* wait_method_name(WaitMethod m) noexcept {
   switch (m) {
-    case WaitMethod::kNone:
-      return "none";
-    case WaitMethod::kRxInterrupt:
-      return "rx-interrupt";
-    case WaitMethod::kSocket:
-      return "socket";
+    case WaitMethod::kNone: return "none";
+    case WaitMethod::kRxInterrupt: return "rx-interrupt";
+    case WaitMethod::kSocket: return "socket";
   }
   return "unknown";
 }

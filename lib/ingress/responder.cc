@@ -383,28 +383,22 @@ Verdict sort_frame(Bytes frame, const Endpoint& us, Vouched vouched, Datagram* o
   if (!to_us && !group_mac(ethernet.to)) return Verdict::kNotOurs;
   if (!usable_mac(ethernet.from)) return Verdict::kMalformed;
   switch (net16(ethernet.type)) {
-    case kTypeIpv4:
-      return to_us ? sort_ipv4(frame, ethernet, us, vouched, out) : Verdict::kNotOurs;
-    case kTypeIpv6:
-      return sort_ipv6(frame, ethernet, us, vouched, out);
+    case kTypeIpv4: return to_us ? sort_ipv4(frame, ethernet, us, vouched, out) : Verdict::kNotOurs;
+    case kTypeIpv6: return sort_ipv6(frame, ethernet, us, vouched, out);
     case kTypeArp:
       return to_us || ethernet.to == kBroadcastMac ? sort_arp(frame, us) : Verdict::kNotOurs;
-    default:
-      return Verdict::kNotOurs;
+    default: return Verdict::kNotOurs;
   }
 }
 
 size_t answer(MutableBytes frame, const Endpoint& us, Verdict verdict) noexcept {
   switch (verdict) {
-    case Verdict::kArp:
-      return answer_arp(frame, us);
-    case Verdict::kNeighbour:
-      return answer_solicitation(frame, us);
+    case Verdict::kArp: return answer_arp(frame, us);
+    case Verdict::kNeighbour: return answer_solicitation(frame, us);
     case Verdict::kPing:
       return load<EthernetHeader>(frame.data()).type == net16(kTypeIpv4) ? answer_ping4(frame, us)
                                                                          : answer_ping6(frame, us);
-    default:
-      return 0;
+    default: return 0;
   }
 }
 

@@ -216,15 +216,9 @@ void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
     Waiter* w = f->waiters;
     f->waiters = w->next;
     switch (f->outcome) {
-      case Outcome::kFound:
-        reply_value(w->to, f->entry.value, meta);
-        break;
-      case Outcome::kAbsent:
-        replies_.add(w->to, wire::Status::kNotFound);
-        break;
-      case Outcome::kFailed:
-        reply_failed(w->to, f->status);
-        break;
+      case Outcome::kFound: reply_value(w->to, f->entry.value, meta); break;
+      case Outcome::kAbsent: replies_.add(w->to, wire::Status::kNotFound); break;
+      case Outcome::kFailed: reply_failed(w->to, f->status); break;
     }
     w->next = free_waiters_;
     free_waiters_ = w;

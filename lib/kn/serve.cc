@@ -142,15 +142,9 @@ void Worker::serve(Request& r) noexcept {
       stats_.others.add();
       replies_.add(reply_to(r), wire::Status::kOk);
       return;
-    case wire::Opcode::kHello:
-      serve_hello(r);
-      return;
-    case wire::Opcode::kRing:
-      serve_ring(r);
-      return;
-    case wire::Opcode::kStats:
-      serve_stats(r);
-      return;
+    case wire::Opcode::kHello: serve_hello(r); return;
+    case wire::Opcode::kRing: serve_ring(r); return;
+    case wire::Opcode::kStats: serve_stats(r); return;
     default:
       stats_.refused_bad.add();
       refuse(r, wire::Status::kUnsupported);

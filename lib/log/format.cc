@@ -10,14 +10,10 @@ namespace {
 bool lengths_fit(const EntryHeader& h) noexcept {
   if (h.key_bytes > pool::kKeyBytesMax || h.value_bytes > pool::kValueBytesMax) return false;
   switch (static_cast<Op>(h.op)) {
-    case Op::kPut:
-      return h.key_bytes != 0;
-    case Op::kDelete:
-      return h.key_bytes != 0 && h.value_bytes == 0;
-    case Op::kOutcome:
-      return h.key_bytes == 0;
-    case Op::kEnd:
-      return h.key_bytes == 0 && h.value_bytes == 0;
+    case Op::kPut: return h.key_bytes != 0;
+    case Op::kDelete: return h.key_bytes != 0 && h.value_bytes == 0;
+    case Op::kOutcome: return h.key_bytes == 0;
+    case Op::kEnd: return h.key_bytes == 0 && h.value_bytes == 0;
   }
   return false;
 }

@@ -44,24 +44,18 @@ class MsyncPersist final : public Persist {
 
 std::unique_ptr<Persist> make_persist(Persistence domain) {
   switch (domain) {
-    case Persistence::kDax:
-      return std::make_unique<DaxPersist>();
-    case Persistence::kMsync:
-      return std::make_unique<MsyncPersist>();
-    case Persistence::kPageCache:
-      break;
+    case Persistence::kDax: return std::make_unique<DaxPersist>();
+    case Persistence::kMsync: return std::make_unique<MsyncPersist>();
+    case Persistence::kPageCache: break;
   }
   return std::make_unique<PageCachePersist>();
 }
 
 const char* persistence_name(Persistence domain) noexcept {
   switch (domain) {
-    case Persistence::kDax:
-      return "dax";
-    case Persistence::kPageCache:
-      return "page-cache";
-    case Persistence::kMsync:
-      return "msync";
+    case Persistence::kDax: return "dax";
+    case Persistence::kPageCache: return "page-cache";
+    case Persistence::kMsync: return "msync";
   }
   return "unknown";
 }

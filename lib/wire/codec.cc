@@ -91,92 +91,55 @@ Bytes Writer::finish() noexcept {
 
 const char* read_error_name(ReadError e) noexcept {
   switch (e) {
-    case ReadError::kNone:
-      return "none";
-    case ReadError::kTruncated:
-      return "truncated";
-    case ReadError::kNotDinomo:
-      return "not_dinomo";
-    case ReadError::kVersion:
-      return "version";
-    case ReadError::kMalformed:
-      return "malformed";
-    case ReadError::kTrailing:
-      return "trailing";
+    case ReadError::kNone: return "none";
+    case ReadError::kTruncated: return "truncated";
+    case ReadError::kNotDinomo: return "not_dinomo";
+    case ReadError::kVersion: return "version";
+    case ReadError::kMalformed: return "malformed";
+    case ReadError::kTrailing: return "trailing";
   }
   return "unknown";
 }
 
 const char* opcode_name(Opcode op) noexcept {
   switch (op) {
-    case Opcode::kHello:
-      return "hello";
-    case Opcode::kPing:
-      return "ping";
-    case Opcode::kRing:
-      return "ring";
-    case Opcode::kStats:
-      return "stats";
-    case Opcode::kGet:
-      return "get";
-    case Opcode::kPut:
-      return "put";
-    case Opcode::kDelete:
-      return "delete";
-    case Opcode::kAdd:
-      return "add";
-    case Opcode::kReplace:
-      return "replace";
-    case Opcode::kCas:
-      return "cas";
-    case Opcode::kAppend:
-      return "append";
-    case Opcode::kPrepend:
-      return "prepend";
-    case Opcode::kIncr:
-      return "incr";
-    case Opcode::kDecr:
-      return "decr";
-    case Opcode::kTouch:
-      return "touch";
-    case Opcode::kGetAndTouch:
-      return "get-and-touch";
+    case Opcode::kHello: return "hello";
+    case Opcode::kPing: return "ping";
+    case Opcode::kRing: return "ring";
+    case Opcode::kStats: return "stats";
+    case Opcode::kGet: return "get";
+    case Opcode::kPut: return "put";
+    case Opcode::kDelete: return "delete";
+    case Opcode::kAdd: return "add";
+    case Opcode::kReplace: return "replace";
+    case Opcode::kCas: return "cas";
+    case Opcode::kAppend: return "append";
+    case Opcode::kPrepend: return "prepend";
+    case Opcode::kIncr: return "incr";
+    case Opcode::kDecr: return "decr";
+    case Opcode::kTouch: return "touch";
+    case Opcode::kGetAndTouch: return "get-and-touch";
   }
   return "unknown";
 }
 
 const char* status_name(Status s) noexcept {
   switch (s) {
-    case Status::kOk:
-      return "ok";
-    case Status::kNotFound:
-      return "not-found";
-    case Status::kExists:
-      return "exists";
-    case Status::kNotStored:
-      return "not-stored";
-    case Status::kNotNumber:
-      return "not-a-number";
-    case Status::kBadRequest:
-      return "bad-request";
-    case Status::kTooLarge:
-      return "too-large";
-    case Status::kUnsupported:
-      return "unsupported";
-    case Status::kBadVersion:
-      return "bad-version";
-    case Status::kNoSession:
-      return "no-session";
-    case Status::kWrongOwner:
-      return "wrong-owner";
-    case Status::kMoving:
-      return "moving";
-    case Status::kBusy:
-      return "busy";
-    case Status::kNoSpace:
-      return "no-space";
-    case Status::kInternal:
-      return "internal";
+    case Status::kOk: return "ok";
+    case Status::kNotFound: return "not-found";
+    case Status::kExists: return "exists";
+    case Status::kNotStored: return "not-stored";
+    case Status::kNotNumber: return "not-a-number";
+    case Status::kBadRequest: return "bad-request";
+    case Status::kTooLarge: return "too-large";
+    case Status::kUnsupported: return "unsupported";
+    case Status::kBadVersion: return "bad-version";
+    case Status::kNoSession: return "no-session";
+    case Status::kWrongOwner: return "wrong-owner";
+    case Status::kMoving: return "moving";
+    case Status::kBusy: return "busy";
+    case Status::kNoSpace: return "no-space";
+    case Status::kInternal: return "internal";
   }
   return "unknown";
 }

@@ -279,16 +279,11 @@ bool Bench::load(uint16_t worker, Keys& keys, size_t value_bytes) {
 uint64_t Bench::named_counter(const Variant& v) {
   const kn::WorkerStats& s = rig_->worker(v.worker()).stats();
   switch (v.kind) {
-    case Kind::kValueHit:
-      return s.value_hits.get();
-    case Kind::kShortcutHit:
-      return s.shortcut_hits.get();
-    case Kind::kMiss:
-      return s.misses.get();
-    case Kind::kAbsent:
-      return s.absent.get();
-    case Kind::kPut:
-      return s.puts.get();
+    case Kind::kValueHit: return s.value_hits.get();
+    case Kind::kShortcutHit: return s.shortcut_hits.get();
+    case Kind::kMiss: return s.misses.get();
+    case Kind::kAbsent: return s.absent.get();
+    case Kind::kPut: return s.puts.get();
   }
   return 0;
 }

@@ -42,12 +42,9 @@ Task condition_without_locals(int v) {
 
 Task switch_without_locals(int v) {
   switch (co_await Wait{v}) {
-    case 0:
-      co_return 10;
-    case 1:
-      co_return 11;
-    default:
-      co_return 12;
+    case 0: co_return 10;
+    case 1: co_return 11;
+    default: co_return 12;
   }
 }
 

@@ -177,16 +177,10 @@ bool MiniServer::answer(const Socket& socket, const wire::DatagramHeader& h, con
     return true;
   }
   switch (m.opcode()) {
-    case wire::Opcode::kPing:
-      return true;
-    case wire::Opcode::kRing:
-      ring_page(m, out);
-      return true;
-    case wire::Opcode::kStats:
-      out->value = stats_json();
-      return true;
-    default:
-      break;
+    case wire::Opcode::kPing: return true;
+    case wire::Opcode::kRing: ring_page(m, out); return true;
+    case wire::Opcode::kStats: out->value = stats_json(); return true;
+    default: break;
   }
   if (declined(socket, m, out)) return true;
   if (m.opcode() == wire::Opcode::kGet) {

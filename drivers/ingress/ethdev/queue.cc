@@ -105,27 +105,13 @@ bool EthQueue::accept(rte_mbuf* frame, Datagram* out) noexcept {
 
 void EthQueue::dispose(rte_mbuf* frame, Verdict verdict) noexcept {
   switch (verdict) {
-    case Verdict::kArp:
-      ++counters_.answered_arp;
-      break;
-    case Verdict::kPing:
-      ++counters_.answered_ping;
-      break;
-    case Verdict::kNeighbour:
-      ++counters_.answered_neighbour;
-      break;
-    case Verdict::kNotOurs:
-      ++counters_.dropped_not_ours;
-      break;
-    case Verdict::kChecksum:
-      ++counters_.dropped_checksum;
-      break;
-    case Verdict::kFragment:
-      ++counters_.dropped_fragment;
-      break;
-    default:
-      ++counters_.dropped_malformed;
-      break;
+    case Verdict::kArp: ++counters_.answered_arp; break;
+    case Verdict::kPing: ++counters_.answered_ping; break;
+    case Verdict::kNeighbour: ++counters_.answered_neighbour; break;
+    case Verdict::kNotOurs: ++counters_.dropped_not_ours; break;
+    case Verdict::kChecksum: ++counters_.dropped_checksum; break;
+    case Verdict::kFragment: ++counters_.dropped_fragment; break;
+    default: ++counters_.dropped_malformed; break;
   }
   const size_t bytes = answer({data_of(frame), frame->data_len}, shared_.us, verdict);
   if (bytes == 0) {

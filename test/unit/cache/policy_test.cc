@@ -193,15 +193,9 @@ Remains scan_over_hot_set(uint32_t scanned_per_hot_read) {
   Remains remains;
   for (uint64_t k = 0; k < kHot; ++k) {
     switch (b.cache().find(hash_of(k), as_bytes(key_of(k))).kind) {
-      case Found::Kind::kValue:
-        ++remains.values;
-        break;
-      case Found::Kind::kShortcut:
-        ++remains.shortcuts;
-        break;
-      case Found::Kind::kMiss:
-        ++remains.misses;
-        break;
+      case Found::Kind::kValue: ++remains.values; break;
+      case Found::Kind::kShortcut: ++remains.shortcuts; break;
+      case Found::Kind::kMiss: ++remains.misses; break;
     }
   }
   return remains;

@@ -236,10 +236,8 @@ TEST_F(RecoveryTest, RandomCrashesLoseNothing) {
       if (random() % 32 == 0) clock_.advance_ms(20);
     }
     switch (random() % 3) {
-      case 0:
-        reopen();
-        break;  // the DPM dies
-      case 1:   // the KN dies
+      case 0: reopen(); break;  // the DPM dies
+      case 1:                   // the KN dies
         incarnation = join(0);
         l = log(0, 0, incarnation);
         break;
