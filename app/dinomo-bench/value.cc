@@ -10,8 +10,9 @@
 namespace dinomo::bench {
 
 namespace {
-constexpr size_t kFillerBytes = 128 * 1024;
-constexpr size_t kOffsets = 64 * 1024;  // values are at most 61440 bytes, so offset + size fits
+constexpr size_t kFillerBytes = size_t{128} * 1024;
+constexpr size_t kOffsets =
+    size_t{64} * 1024;  // values are at most 61440 bytes, so offset + size fits
 constexpr size_t kKeyAt = 16;
 constexpr uint32_t kDigitsMax = 19;
 }  // namespace
@@ -50,7 +51,7 @@ uint64_t keys_possible(uint32_t key_bytes) noexcept {
 }
 
 void write_key(MutableBytes out, uint64_t key) noexcept {
-  std::memset(out.data(), '0', out.size());
+  std::ranges::fill(out, std::byte{'0'});
   for (size_t i = out.size(); i-- > 0 && key != 0; key /= 10) {
     out[i] = static_cast<std::byte>('0' + key % 10);
   }

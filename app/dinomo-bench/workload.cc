@@ -52,7 +52,8 @@ std::optional<Workload> workload_by_name(std::string_view name) {
 std::optional<SizeRange> parse_size_range(std::string_view text) {
   SizeRange range;
   const char* const end = text.data() + text.size();
-  auto [at, error] = std::from_chars(text.data(), end, range.min);
+  const char* const begin = text.data();
+  auto [at, error] = std::from_chars(begin, end, range.min);
   if (error != std::errc{}) return std::nullopt;
   range.max = range.min;
   if (at != end) {
