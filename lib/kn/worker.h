@@ -241,7 +241,7 @@ class Worker {
   bool can_append() const noexcept;
   Status append(log::Op op, const Request& request, uint32_t session_cell) noexcept;
   Task run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCopy key) noexcept;
-  bool push_pending(const log::LogWriter::Appended& appended, uint64_t hash, const ReplyTo& to,
+  void push_pending(const log::LogWriter::Appended& appended, uint64_t hash, const ReplyTo& to,
                     uint32_t session_cell, bool holds_key) noexcept;
   void settle_durable() noexcept;
   void settle(const Pending& pending) noexcept;

@@ -89,12 +89,11 @@ Status Worker::append(log::Op op, const Request& r, uint32_t session_cell) noexc
   return Status::kOk;
 }
 
-bool Worker::push_pending(const log::LogWriter::Appended& appended, uint64_t hash,
+void Worker::push_pending(const log::LogWriter::Appended& appended, uint64_t hash,
                           const ReplyTo& to, uint32_t session_cell, bool holds_key) noexcept {
   assert(pending_tail_ - pending_head_ < kPendingMax);
   pending_[pending_tail_++ % kPendingMax] =
       Pending{appended.lsn, hash, appended.address, appended.entry, to, session_cell, holds_key};
-  return true;
 }
 
 /// Makes visible and answers what has become durable.
