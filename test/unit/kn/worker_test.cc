@@ -188,6 +188,7 @@ TEST_F(WorkerTest, AReadUnderWayWhenAWriteLandsNeverFillsTheCache) {
   world.crash_dpm();
   world.turns(2000);
   world.wait_serving();
+  world.put("other", "x");  // brings a segment, so that the write below is not held up
   const uint64_t get = world.send(Opcode::kGet, "k");
   const uint64_t put = world.send(Opcode::kPut, "k", "new");
   std::map<uint64_t, EngineReply> answers;
