@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // dinomo-sim: the whole cluster in virtual time, and the judge of histories.
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
 
 #include "check.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int run(int argc, char** argv) {
   CLI::App app{"The Dinomo simulator", "dinomo-sim"};
   app.set_version_flag("--version", DINOMO_VERSION);
   app.require_subcommand(1);
@@ -20,4 +24,15 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1u, 100'000'000u));
   CLI11_PARSE(app, argc, argv);
   return dinomo::app::run_check(check);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "dinomo-sim: %s\n", error.what());
+  }
+  return 2;
 }

@@ -48,20 +48,21 @@ class Set {
  public:
   void add(Configuration c) {
     std::vector<uint32_t>& same = index_[hash_of(c)];
-    for (size_t i = 0; i < same.size();) {
-      Configuration& other = all_[same[i]].configuration;
-      if (!(other.state == c.state) || other.replied != c.replied) {
-        ++i;
-      } else if (std::ranges::includes(c.unanswered, other.unanswered)) {
-        return;
-      } else if (std::ranges::includes(other.unanswered, c.unanswered)) {
-        all_[same[i]].dead = true;
-        ++dead_;
-        same.erase(same.begin() + static_cast<ptrdiff_t>(i));
-      } else {
-        ++i;
-      }
+    const auto comparable = [&](uint32_t at) {
+      const Configuration& other = all_[at].configuration;
+      return other.state == c.state && other.replied == c.replied;
+    };
+    for (const uint32_t at : same) {
+      const OperationIds& other = all_[at].configuration.unanswered;
+      if (comparable(at) && std::ranges::includes(c.unanswered, other)) return;
     }
+    std::erase_if(same, [&](uint32_t at) {
+      const OperationIds& other = all_[at].configuration.unanswered;
+      if (!comparable(at) || !std::ranges::includes(other, c.unanswered)) return false;
+      all_[at].dead = true;
+      ++dead_;
+      return true;
+    });
     same.push_back(static_cast<uint32_t>(all_.size()));
     all_.push_back({std::move(c), false});
   }

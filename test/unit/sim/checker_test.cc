@@ -318,7 +318,8 @@ TEST(Checker, ManyWritesWithoutReplyStayCheap) {
 TEST(Checker, WhatCannotBeDecidedIsSaid) {
   HistoryBuilder h;
   h.put(0, 1, "");
-  for (int i = 0; i < 12; ++i) h.add(Opcode::kAppend, 2, 100).value = std::string(1, 'a' + i);
+  for (int i = 0; i < 12; ++i)
+    h.add(Opcode::kAppend, 2, 100).value = std::string(static_cast<size_t>(i) + 1, 'a');
   const sim::CheckReport r = h.check({.model = {}, .configurations_max = 1000});
   EXPECT_EQ(r.verdict, Verdict::kUndecided);
   EXPECT_FALSE(r.explanation.empty());
