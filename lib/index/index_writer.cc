@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include "common/planted.h"
+
 namespace dinomo::index {
 
 namespace {
@@ -93,7 +95,7 @@ Status IndexWriter::append_bucket(Bucket* last, uint64_t hash,
   put(bucket->next, 0);
   put(bucket->slots[0].address, address.word());
   put(bucket->slots[0].hash, hash);
-  persist_.persist(bucket, sizeof(Bucket));
+  if (!planted("overflow-linked-before-complete")) persist_.persist(bucket, sizeof(Bucket));
   put(last->next, *offset);
   persist_.flush(&last->next, sizeof last->next);
   return Status::kOk;
@@ -103,6 +105,10 @@ Status IndexWriter::insert(const Walk& walk, uint64_t hash, pool::GlobalAddress 
   if (walk.empty == nullptr) {
     if (walk.buckets == kChainBucketsMax) return Status::kNoSpace;
     return append_bucket(walk.last, hash, address);
+  }
+  if (planted("hash-before-address")) {
+    put(walk.empty->hash, hash);
+    persist_.persist(&walk.empty->hash, sizeof walk.empty->hash);
   }
   put(walk.empty->address, address.word());
   persist_.persist(&walk.empty->address, sizeof walk.empty->address);
@@ -125,6 +131,7 @@ Result<pool::GlobalAddress> IndexWriter::upsert(uint64_t hash, Bytes key,
   const pool::GlobalAddress old(get(at.match->address));
   if (old != address) {
     put(at.match->address, address.word());
+    if (planted("update-not-flushed")) return old;
     persist_.flush(&at.match->address, sizeof at.match->address);
   }
   return old;
@@ -139,6 +146,7 @@ Result<pool::GlobalAddress> IndexWriter::remove(uint64_t hash, Bytes key) noexce
   if (at.match == nullptr) return pool::GlobalAddress();
   const pool::GlobalAddress old(get(at.match->address));
   put(at.match->hash, 0);
+  if (planted("delete-not-flushed")) return old;
   persist_.flush(&at.match->hash, sizeof at.match->hash);
   return old;
 }
