@@ -34,7 +34,7 @@ class EthIngress final : public Ingress {
   WaitSource& wait_source(uint16_t worker) noexcept override { return *waits_[worker]; }
   const Capabilities& capabilities() const noexcept override { return port_.capabilities(); }
   const Endpoint& endpoint() const noexcept override { return shared_.us; }
-  PortCounters port_counters() const noexcept override;
+  PortCounters port_counters() const noexcept override { return port_.counters(); }
   bool link_up() noexcept override { return port_.link_up(); }
 
  private:
@@ -134,19 +134,6 @@ Status EthIngress::start(std::string* why) {
 void EthIngress::stop() {
   port_.stop();
   for (const auto& q : queues_) q->discard();
-}
-
-PortCounters EthIngress::port_counters() const noexcept {
-  rte_eth_stats stats{};
-  if (rte_eth_stats_get(port_.id(), &stats) != 0) return {};
-  return {.frames_in = stats.ipackets,
-          .frames_out = stats.opackets,
-          .bytes_in = stats.ibytes,
-          .bytes_out = stats.obytes,
-          .missed = stats.imissed,
-          .errors_in = stats.ierrors,
-          .errors_out = stats.oerrors,
-          .no_buffer = stats.rx_nombuf};
 }
 
 Result<std::unique_ptr<Ingress>> open(const Config& config, std::string* why) {
