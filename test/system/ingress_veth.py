@@ -267,8 +267,9 @@ def main():
             stack.push(echo_server.__exit__)
             home = os.open("/proc/self/ns/net", os.O_RDONLY)
             enter_namespace(link.space)
-            sizes4 = list(range(1, 1473, 64)) + [1472]
-            sizes6 = list(range(1, 1453, 64)) + [1452]
+            large = [2000, 3001, 12000, 30000, 61528, 65507]
+            sizes4 = list(range(1, 1473, 64)) + [1472, 1473] + large
+            sizes6 = list(range(1, 1453, 64)) + [1452, 1453] + large
             check("arp", arp(link.far))
             check("ping", ping(socket.AF_INET))
             check("ping -6", ping(socket.AF_INET6))

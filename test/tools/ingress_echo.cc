@@ -59,11 +59,16 @@ uint32_t echo_turn(ingress::Queue& queue) {
   std::array<ingress::Datagram, 32> in;
   const uint32_t n = queue.receive(in);
   for (uint32_t i = 0; i < n; ++i) {
+    const Bytes payload = in[i].payload;
     const ingress::TransmitBuffer out = queue.allocate(in[i].peer);
     if (!out) continue;
-    const size_t bytes = std::min(out.payload.size(), in[i].payload.size());
-    std::memcpy(out.payload.data(), in[i].payload.data(), bytes);
-    queue.send(out, bytes);
+    if (payload.size() > out.payload.size()) {
+      queue.drop(out);
+      queue.send_pieces(in[i].peer, std::span(&payload, 1));
+      continue;
+    }
+    std::memcpy(out.payload.data(), payload.data(), payload.size());
+    queue.send(out, payload.size());
   }
   queue.release(std::span(in).first(n));
   queue.flush();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/ingress/ethdev/port.h"
 
+#include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>
 #include <rte_cycles.h>
@@ -36,6 +37,8 @@ constexpr int kSolXdp = 283;
 #else
 constexpr int kSolXdp = SOL_XDP;
 #endif
+
+constexpr int kWholePacketsBytes = 16 << 20;
 
 constexpr uint32_t kPoolCache = 256;           // buffers that an lcore keeps to itself
 constexpr uint32_t kInFlightPerWorker = 1024;  // received or allocated, and held by the engine
@@ -78,6 +81,16 @@ rte_mempool* make_buffer_pool(const char* name, uint32_t count, uint32_t cache, 
   }
   rte_mempool_obj_iter(pool.get(), rte_pktmbuf_init, nullptr);
   return pool.release();
+}
+
+/// Packets larger than a frame of the ring wait in the socket's queue.
+void keep_whole_packets(int socket) noexcept {
+  const int on = 1;
+  setsockopt(socket, SOL_PACKET, PACKET_COPY_THRESH, &on, sizeof on);
+  if (setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &kWholePacketsBytes,
+                 sizeof kWholePacketsBytes) != 0) {
+    setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &kWholePacketsBytes, sizeof kWholePacketsBytes);
+  }
 }
 
 /// Peers of these come and go: having none is no error.
@@ -382,8 +395,10 @@ void Port::choose_wait_method() noexcept {
   if (device_is("net_af_packet")) {
     // Opened when EAL made the port, one a queue, in order.
     const std::vector<int> found = sockets_of(AF_PACKET, static_cast<int>(info_.if_index));
-    if (found.size() >= sockets_.size())
+    if (found.size() >= sockets_.size()) {
       std::copy_n(found.begin(), sockets_.size(), sockets_.begin());
+    }
+    for (const int socket : sockets_) keep_whole_packets(socket);
   }
   const bool all_sockets = std::ranges::none_of(sockets_, [](int s) { return s < 0; });
   c.wait = all_sockets ? WaitMethod::kSocket : WaitMethod::kNone;

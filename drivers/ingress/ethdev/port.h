@@ -40,6 +40,10 @@ class Port {
   bool fast_path_kernel() const noexcept;  // af_packet or af_xdp: frames come from this kernel
   /// The poll mode driver's socket of a receive queue; -1 if there is none.
   int socket(uint16_t rx_queue) const noexcept;
+  /// Of a receive queue of af_packet, with whole packets where frames were cut; else -1.
+  int packet_socket(uint16_t rx_queue) const noexcept {
+    return device_is("net_af_packet") ? socket(rx_queue) : -1;
+  }
   bool link_up() noexcept;
   /// Any thread.
   PortCounters counters() const noexcept;
