@@ -121,8 +121,8 @@ class Reassembler {
     uint32_t id = 0;
     uint64_t first_us = 0;
     uint64_t touched = 0;  // counts fragments: in a microsecond there may be several
-    size_t total = 0;  // 0: not known yet
-    size_t end = 0;    // of what has come
+    size_t total = 0;      // 0: not known yet
+    size_t end = 0;        // of what has come
     size_t received = 0;
     LargeDatagram* datagram = nullptr;
     std::array<uint64_t, (kUnits + 63) / 64> have{};  // a bit a unit

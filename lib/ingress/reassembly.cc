@@ -128,6 +128,7 @@ Reassembler::Slot* Reassembler::choose(const Fragment& f, uint64_t now_us) noexc
   const bool too_many = of_source >= config_.slots_per_source;
   if (free != nullptr && !too_many) return free;
   Slot* const victim = too_many ? oldest_of_source : oldest;
+  if (victim == nullptr) return nullptr;  // configured to have none
   if (victim->state == State::kOpen) ++counters_.evicted;
   release(victim);
   return victim;
@@ -135,8 +136,8 @@ Reassembler::Slot* Reassembler::choose(const Fragment& f, uint64_t now_us) noexc
 
 Reassembler::Slot* Reassembler::open(const Fragment& f, uint64_t now_us) noexcept {
   Slot* const slot = choose(f, now_us);
-  slot->datagram = memory_->take();
-  if (slot->datagram == nullptr) {
+  if (slot != nullptr) slot->datagram = memory_->take();
+  if (slot == nullptr || slot->datagram == nullptr) {
     ++counters_.no_buffer;
     return nullptr;
   }

@@ -155,11 +155,11 @@ TEST_P(Reassembly, ImpossibleFragmentsTakeNoMemory) {
     EXPECT_EQ(memory_.free(), 10u);
   };
   const Frame data = test::bytes(1400, 1);
-  refused(Bytes(data).first(504), 8, true);   // smaller than any path needs
-  refused(Bytes(data).first(1001), 8, true);  // no multiple of 8
-  refused(data, 65'528, false);               // ends beyond what UDP has
+  refused(Bytes(data).first(504), 8, true);           // smaller than any path needs
+  refused(Bytes(data).first(1001), 8, true);          // no multiple of 8
+  refused(data, 65'528, false);                       // ends beyond what UDP has
   if (v6()) refused(Bytes(data).first(4), 0, false);  // no room for a UDP header
-  refused({}, 1400, false);                   // nothing
+  refused({}, 1400, false);                           // nothing
   Station elsewhere = us();
   elsewhere.port = kPort + 2;
   const Frame first = test::udp_fragments(them(), elsewhere, test::bytes(3000, 1), 78)[0];
