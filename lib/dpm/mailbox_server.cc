@@ -51,7 +51,7 @@ uint32_t MailboxServer::poll_cells(uint32_t slot, uint32_t worker) {
         std::atomic_ref<uint64_t>(cell->request.sequence).load(std::memory_order_acquire);
     // A reply that a crash left torn answers nobody.
     const bool answered = planted("torn-reply-answers") ? cell->reply.sequence == sequence
-                                                         : pool::answers(cell->reply, sequence);
+                                                        : pool::answers(cell->reply, sequence);
     if (answered || is_pending(cell)) continue;
     const pool::MailboxLine request = pool::load_mailbox_line(&cell->request);
     if (!pool::mailbox_line_valid(request)) {
@@ -158,8 +158,8 @@ MailboxServer::Answer MailboxServer::grant(const Pending& p) {
     return {id.error()};
   }
   // Durable before any KN can hear of it: what it writes there must not be given back by recovery.
-  auto* record = space_.record<pool::LogRecord>(
-      pool::log_record_offset(space_.superblock(), log_id));
+  auto* record =
+      space_.record<pool::LogRecord>(pool::log_record_offset(space_.superblock(), log_id));
   std::atomic_ref<uint64_t>(record->granted_sequence).store(sequence, std::memory_order_release);
   if (!planted("grant-heard-before-durable")) {
     space_.persist().persist(&record->granted_sequence, sizeof record->granted_sequence);

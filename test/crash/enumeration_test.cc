@@ -27,8 +27,8 @@ TEST_P(CrashEnumeration, EveryImageRecoversToALegalState) {
   run.run();
   const Recorder& recorder = run.recorder();
   EXPECT_EQ(run.trouble(), "");
-  EXPECT_EQ(recorder.failure(), "") << "image " << recorder.failed_at_image() << " at point "
-                                    << recorder.points();
+  EXPECT_EQ(recorder.failure(), "")
+      << "image " << recorder.failed_at_image() << " at point " << recorder.points();
   EXPECT_GE(recorder.points(), points);
   EXPECT_GT(recorder.images(), recorder.points());
   EXPECT_GT(recorder.exhaustive_points(), 0u);

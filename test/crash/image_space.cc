@@ -2,7 +2,6 @@
 #include "test/crash/image_space.h"
 
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 
 #include "common/align.h"
@@ -15,6 +14,7 @@ namespace {
 
 constexpr int kGarbage = 0xa5;
 constexpr uint64_t kPageBytes = 4096;
+constexpr uint16_t kFirstTableVersion = 1;
 
 class Nothing final : public pool::Persist {
  public:
@@ -72,12 +72,12 @@ void ImageSpace::format(uint64_t index_buckets, uint64_t overflow_buckets) {
   const uint64_t table_bytes = index_buckets * sizeof(index::Bucket);
   const auto table = allocate(pool::ObjectType::kIndexTable, table_bytes, nullptr, 0);
   allocate(pool::ObjectType::kOverflow, overflow_buckets * sizeof(index::Bucket), nullptr, 0);
-  index::format_table({at(table->offset), table_bytes}, 1, *persist_);
+  const pool::TableRef ref(table->offset, static_cast<uint32_t>(std::countr_zero(index_buckets)),
+                           kFirstTableVersion);
+  index::format_heads(memory(), ref, 0, index_buckets, *persist_);
   auto& s = *record<pool::Superblock>(kRootOffset);
   s = pool::make_superblock(geometry, kRootOffset, bytes_, {}, 42, 1);
-  record<pool::IndexRoot>(s.index_root_offset)->current =
-      pool::TableRef(table->offset, static_cast<uint32_t>(std::countr_zero(index_buckets)), 1)
-          .word();
+  record<pool::IndexRoot>(s.index_root_offset)->current = ref.word();
 }
 
 void ImageSpace::become(const ImageSpace& other, Bytes durable) {

@@ -3,6 +3,7 @@
 // crash. Allocation is atomic, as libpmemobj's is. What nobody has written holds garbage.
 #pragma once
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -24,6 +25,10 @@ class ImageSpace final : public pool::Space {
   pool::Persistence persistence() const noexcept override { return pool::Persistence::kDax; }
   Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                      uint64_t prepared_bytes) noexcept override;
+  /// The bytes are not given out again.
+  void release(uint64_t offset) noexcept override {
+    std::erase_if(objects_, [&](const auto& o) { return o.second.offset == offset; });
+  }
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
   /// Superblock, records, an empty index and its first overflow buckets; then only segments fit.

@@ -51,10 +51,9 @@ std::string Judge::recovered() {
   }
   for (uint32_t log = 0; log < kLogs; ++log) {
     const LogOracle& o = oracle_.logs[log];
-    const uint64_t lsn = image_
-                             ->record<pool::LogRecord>(
-                                 pool::log_record_offset(image_->superblock(), log))
-                             ->merged_lsn;
+    const uint64_t lsn =
+        image_->record<pool::LogRecord>(pool::log_record_offset(image_->superblock(), log))
+            ->merged_lsn;
     if (lsn < o.acknowledged || lsn > o.issued) {
       return "log " + number(log) + " ends at LSN " + number(lsn) + ", acknowledged " +
              number(o.acknowledged) + ", written " + number(o.issued);
@@ -107,7 +106,8 @@ bool Judge::outcome_kept(const Written& w, uint32_t log) {
     const auto* r = image_->record<pool::SessionRecord>(
         s.sessions_offset + slot * pool::session_bytes(s.session_window));
     if (r->session != w.session) continue;
-    if (r->checksum != checksum64(object_bytes(*r).first(offsetof(pool::SessionRecord, checksum)))) {
+    if (r->checksum !=
+        checksum64(object_bytes(*r).first(offsetof(pool::SessionRecord, checksum)))) {
       return false;
     }
     const pool::OutcomeCell& c =

@@ -100,8 +100,7 @@ Result<pool::MailboxLine> MiniKn::call(uint32_t worker, pool::MailboxOpcode opco
   queue_.poll(0);
   for (uint32_t i = 0; i < kTurnsMax; ++i) {
     node_.turn();
-    const auto reply =
-        pool::load_mailbox_line(&node_.space.record<pool::MailboxCell>(at)->reply);
+    const auto reply = pool::load_mailbox_line(&node_.space.record<pool::MailboxCell>(at)->reply);
     if (!pool::answers(reply, node_.requests)) continue;
     if (!ok(static_cast<Status>(reply.status))) {
       return std::unexpected(static_cast<Status>(reply.status));

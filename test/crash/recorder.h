@@ -8,10 +8,10 @@
 // observed, by comparing the pool with what was known of it, at every flush, every fence and every
 // remote write. Remote writes become durable only when the fabric says so.
 //
-// The number of images at one point is bounded (Bounds). If all combinations of what the memory node
-// stored fit, all of them are tried; else none, all, some lines alone, all but some lines, and then
-// seeded samples. Lines that KNs write (hints, requests, entries under way) are in one of their
-// states at random in every image, since hints and requests never become durable.
+// The number of images at one point is bounded (Bounds). If all combinations of what the memory
+// node stored fit, all of them are tried; else none, all, some lines alone, all but some lines, and
+// then seeded samples. Lines that KNs write (hints, requests, entries under way) are in one of
+// their states at random in every image, since hints and requests never become durable.
 #pragma once
 
 #include <array>

@@ -23,8 +23,8 @@ uint64_t with_opcode(wire::Opcode opcode, uint64_t sequence) {
 ScriptedRun::ScriptedRun(const RunOptions& options)
     : options_(options), random_(options.seed), space_(kPoolBytes), node_{space_} {
   space_.format(kIndexBuckets, kOverflowBuckets);
-  recorder_ = std::make_unique<Recorder>(space_, options.bounds, options.seed,
-                                         Judge(oracle_, space_));
+  recorder_ =
+      std::make_unique<Recorder>(space_, options.bounds, options.seed, Judge(oracle_, space_));
   node_.recorder = recorder_.get();
   kns_.reserve(kLogs);
   for (uint32_t log = 0; log < kLogs; ++log) {
