@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "world/client_node.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace dinomo::world {
@@ -72,16 +73,11 @@ uint32_t ClientNode::turn() {
   return work;
 }
 
-void ClientNode::read_all() {
+void ClientNode::sweep(wire::Opcode opcode) {
   sweep_from_ = load_.operations;
-  sweep_ = Opcode::kGet;
+  sweep_ = opcode;
   load_.operations += load_.keys;
   lcore_->wake();
-}
-
-void ClientNode::delete_all() {
-  read_all();
-  sweep_ = Opcode::kDelete;
 }
 
 void ClientNode::store_value(sim::Operation* o, bool long_value) {
@@ -97,6 +93,7 @@ sim::Operation ClientNode::choose() {
   if (sweep_ != Opcode::kPing && started_ >= sweep_from_) {
     o.opcode = sweep_;
     o.key = key_name(started_ - sweep_from_);
+    if (sweep_ == Opcode::kPut) o.value = "last";
     return o;
   }
   // Some keys are hot.
@@ -228,7 +225,13 @@ void ClientNode::on_completion(Call* call, const client::Completion& c) {
   if (environment_->trace) {
     environment_->say("client" + std::to_string(options_.number), sim::describe(o));
   }
-  if (load_.record) history_.push_back(o);
+  if (!load_.record) return;
+  history_.push_back(o);
+  if (load_.exactly_once || !wire::is_mutation(o.opcode)) return;
+  for (uint32_t again = 1; again < std::min(c.transmissions, 3u); ++again) {
+    history_.push_back(o);
+    history_.back().return_ns = sim::kNever;
+  }
 }
 
 }  // namespace dinomo::world

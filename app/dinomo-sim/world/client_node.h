@@ -28,6 +28,7 @@ struct LoadOptions {
   uint32_t value_bytes_max = 900;
   uint64_t think_ns = 0;  // at most, between operations
   bool record = true;
+  bool exactly_once = true;  // false: a mutation that was sent again may count again
 };
 
 struct ClientOptions {
@@ -53,9 +54,10 @@ class ClientNode {
   const sim::History& history() const noexcept { return history_; }
   const client::Client& library() const noexcept { return *client_; }
 
-  /// Asks for `count` more operations, all reads of keys one after another: the last look.
-  void read_all();
-  void delete_all();
+  /// One more operation on every key.
+  void read_all() { sweep(wire::Opcode::kGet); }
+  void overwrite_all() { sweep(wire::Opcode::kPut); }
+  void delete_all() { sweep(wire::Opcode::kDelete); }
 
  private:
   struct Call {
@@ -65,6 +67,7 @@ class ClientNode {
     bool free = true;
   };
 
+  void sweep(wire::Opcode opcode);
   uint32_t turn();
   void submit(Call* call);
   sim::Operation choose();

@@ -68,6 +68,8 @@ ClientOptions Cluster::client_options(uint32_t number) {
   c.load.ttl_ms_max = static_cast<uint32_t>(s.ttl_ms);
   c.load.value_bytes_max = static_cast<uint32_t>(s.value_bytes);
   c.load.think_ns = s.think_us * 1000;
+  c.load.exactly_once = s.exactly_once != 0;
+  c.load.record = s.check != 0;
   c.client.in_flight_max = static_cast<uint32_t>(std::max<uint64_t>(s.depth, 16));
   c.client.retry_first_ms = 5;
   c.client.retry_min_ms = 2;
