@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "sim/pool_memory.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -85,15 +86,13 @@ Status PoolMemory::format(const pool::PoolGeometry& geometry, uint64_t index_buc
                                  index_buckets * 3 / 16 * sizeof(index::Bucket), nullptr, 0);
   if (!table || !overflow) return Status::kNoSpace;
   constexpr uint16_t kTableVersion = 1;
-  index::format_table({at(table->offset), index_buckets * sizeof(index::Bucket)}, kTableVersion,
-                      *persist_);
+  const pool::TableRef first(table->offset, static_cast<uint32_t>(std::countr_zero(index_buckets)),
+                             kTableVersion);
+  index::format_heads(memory(), first, 0, index_buckets, *persist_);
   const std::array<uint8_t, 16> uuid{1};
   const pool::Superblock s =
       pool::make_superblock(geometry, kSuperblockOffset, bytes_, uuid, hash_seed, 1);
-  record<pool::IndexRoot>(s.index_root_offset)->current =
-      pool::TableRef(table->offset, static_cast<uint32_t>(std::countr_zero(index_buckets)),
-                     kTableVersion)
-          .word();
+  record<pool::IndexRoot>(s.index_root_offset)->current = first.word();
   record<pool::PoolState>(s.state_offset)->clean_shutdown = pool::kCleanShutdown;
   *record<pool::Superblock>(kSuperblockOffset) = s;
   persist_now(0, bytes_);
@@ -103,15 +102,54 @@ Status PoolMemory::format(const pool::PoolGeometry& geometry, uint64_t index_buc
 Result<pool::SpaceObject> PoolMemory::allocate(pool::ObjectType type, uint64_t bytes,
                                                Prepare prepare, uint64_t prepared) noexcept {
   bytes = align_up<uint64_t>(bytes, kCacheLineBytes);
-  if (bytes > free_bytes()) return std::unexpected(Status::kNoSpace);
-  const pool::SpaceObject object{used_, bytes};
-  used_ += bytes;
+  const auto hole =
+      std::ranges::find_if(holes_, [bytes](const auto& h) { return h.second >= bytes; });
+  pool::SpaceObject object{used_, bytes};
+  if (hole != holes_.end()) {
+    object.offset = hole->first;
+    const uint64_t rest = hole->second - bytes;
+    holes_.erase(hole);
+    if (rest != 0) holes_[object.offset + bytes] = rest;
+  } else if (bytes <= bytes_ - used_) {
+    used_ += bytes;
+  } else {
+    return std::unexpected(Status::kNoSpace);
+  }
   if (prepare != nullptr) {
     prepare(volatile_ + object.offset);
     persist_now(object.offset, prepared);
   }
   objects_.emplace_back(type, object);
   return object;
+}
+
+void PoolMemory::release(uint64_t offset) noexcept {
+  const auto at =
+      std::ranges::find_if(objects_, [=](const auto& o) { return o.second.offset == offset; });
+  if (at == objects_.end()) return;
+  uint64_t begin = offset;
+  uint64_t bytes = at->second.bytes;
+  objects_.erase(at);
+  // Holes side by side become one.
+  if (const auto next = holes_.find(begin + bytes); next != holes_.end()) {
+    bytes += next->second;
+    holes_.erase(next);
+  }
+  const auto after = holes_.lower_bound(begin);
+  if (after != holes_.begin()) {
+    const auto before = std::prev(after);
+    if (before->first + before->second == begin) {
+      begin = before->first;
+      bytes += before->second;
+    }
+  }
+  holes_[begin] = bytes;
+}
+
+uint64_t PoolMemory::free_bytes() const noexcept {
+  uint64_t bytes = bytes_ - used_;
+  for (const auto& [offset, hole] : holes_) bytes += hole;
+  return bytes;
 }
 
 std::vector<pool::SpaceObject> PoolMemory::objects(pool::ObjectType type) {

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -44,11 +45,12 @@ class PoolMemory final : public pool::Space {
   pool::Persistence persistence() const noexcept override { return pool::Persistence::kDax; }
   Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                      uint64_t prepared_bytes) noexcept override;
+  void release(uint64_t offset) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
   void persist_now(uint64_t offset, uint64_t bytes) noexcept;
   PowerFailure fail_power() noexcept;
-  uint64_t free_bytes() const noexcept { return bytes_ - used_; }
+  uint64_t free_bytes() const noexcept;
 
  private:
   class LinePersist;
@@ -61,6 +63,7 @@ class PoolMemory final : public pool::Space {
   client::Random random_;
   std::unique_ptr<LinePersist> persist_;
   std::vector<std::pair<pool::ObjectType, pool::SpaceObject>> objects_;
+  std::map<uint64_t, uint64_t> holes_;  // offset and bytes of what was released, below used_
 };
 
 }  // namespace dinomo::sim

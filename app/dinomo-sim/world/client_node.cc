@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "world/client_node.h"
 
-#include <algorithm>
 #include <cstdlib>
 
 namespace dinomo::world {
@@ -228,10 +227,9 @@ void ClientNode::on_completion(Call* call, const client::Completion& c) {
   if (!load_.record) return;
   history_.push_back(o);
   if (load_.exactly_once || !wire::is_mutation(o.opcode)) return;
-  for (uint32_t again = 1; again < std::min(c.transmissions, 3u); ++again) {
-    history_.push_back(o);
-    history_.back().return_ns = sim::kNever;
-  }
+  if (c.transmissions < 2) return;
+  history_.push_back(o);
+  history_.back().return_ns = sim::kNever;
 }
 
 }  // namespace dinomo::world

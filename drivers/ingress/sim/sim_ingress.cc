@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint16_t kMtu = 1500;
 constexpr uint32_t kBuffersMin = 1024;
+constexpr uint32_t kLargeMax = 512;  // datagrams beyond a frame that a worker may hold
 
 thread_local dinomo::sim::Network* current_network = nullptr;
 
@@ -36,7 +37,6 @@ SimIngressQueue::Buffer* SimIngressQueue::take() noexcept {
   }
   Buffer* b = free_.back();
   free_.pop_back();
-  b->memory.resize(payload_bytes_max_);
   return b;
 }
 
@@ -46,11 +46,12 @@ void SimIngressQueue::arrive(const dinomo::sim::NetworkAddress& from,
     ++counters_.dropped_checksum;
     return;
   }
-  if (payload.size() > payload_bytes_max_) {
+  if (payload.size() > kDatagramBytesMax) {
     ++counters_.dropped_malformed;
     return;
   }
-  if (arrived_.size() >= waiting_max_) {
+  const bool large = payload.size() > payload_bytes_max_;
+  if (arrived_.size() >= waiting_max_ || (large && large_held_ == kLargeMax)) {
     ++counters_.dropped_full;
     return;
   }
@@ -62,7 +63,11 @@ void SimIngressQueue::arrive(const dinomo::sim::NetworkAddress& from,
   b->peer.local_address = to.ip;
   b->peer.local_port = to.port;
   b->bytes = payload.size();
-  std::ranges::copy(payload, b->memory.begin());
+  b->memory.assign(payload.begin(), payload.end());
+  if (large) {
+    ++counters_.reassembled;
+    ++large_held_;
+  }
   arrived_.push_back(b);
   if (waker_ != nullptr) waker_->wake();
 }
@@ -83,13 +88,18 @@ uint32_t SimIngressQueue::receive(std::span<Datagram> out) noexcept {
 }
 
 void SimIngressQueue::release(std::span<Datagram> datagrams) noexcept {
-  for (const Datagram& d : datagrams) free_.push_back(static_cast<Buffer*>(d.handle));
+  for (const Datagram& d : datagrams) {
+    auto* b = static_cast<Buffer*>(d.handle);
+    if (b->bytes > payload_bytes_max_) --large_held_;
+    free_.push_back(b);
+  }
 }
 
 TransmitBuffer SimIngressQueue::allocate(const Peer& peer) noexcept {
   Buffer* b = take();
   if (b == nullptr) return {};
   b->peer = peer;
+  b->memory.resize(payload_bytes_max_);
   return {b->memory, peer, b};
 }
 
@@ -102,6 +112,23 @@ void SimIngressQueue::send(const TransmitBuffer& buffer, size_t bytes) noexcept 
   }
   b->bytes = bytes;
   leaving_.push_back(b);
+}
+
+bool SimIngressQueue::send_pieces(const Peer& peer, std::span<const Bytes> pieces) noexcept {
+  size_t bytes = 0;
+  for (const Bytes piece : pieces) bytes += piece.size();
+  if (bytes > kDatagramBytesMax) {
+    ++counters_.dropped_full;
+    return false;
+  }
+  Buffer* b = take();
+  if (b == nullptr) return false;
+  b->peer = peer;
+  b->bytes = bytes;
+  b->memory.clear();
+  for (const Bytes piece : pieces) b->memory.insert(b->memory.end(), piece.begin(), piece.end());
+  leaving_.push_back(b);
+  return true;
 }
 
 void SimIngressQueue::drop(const TransmitBuffer& buffer) noexcept {

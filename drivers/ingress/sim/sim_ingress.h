@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ingress over the simulated network: bare datagrams, one receive queue a worker.
+// Ingress over the simulated network: bare datagrams, one receive queue a worker. What does not fit
+// a frame is lost or kept as a whole: there are no fragments.
 // One network a thread: the driver's open() finds it through use().
 #pragma once
 
@@ -23,6 +24,7 @@ class SimIngressQueue final : public Queue {
   TransmitBuffer allocate(const Peer& peer) noexcept override;
   void send(const TransmitBuffer& buffer, size_t bytes) noexcept override;
   void drop(const TransmitBuffer& buffer) noexcept override;
+  bool send_pieces(const Peer& peer, std::span<const Bytes> pieces) noexcept override;
   void flush() noexcept override;
 
   void arrive(const dinomo::sim::NetworkAddress& from, const dinomo::sim::NetworkAddress& to,
@@ -41,6 +43,7 @@ class SimIngressQueue final : public Queue {
   dinomo::sim::Waker* waker_ = nullptr;
   const size_t payload_bytes_max_;
   const size_t waiting_max_;
+  uint32_t large_held_ = 0;
   std::vector<Buffer> buffers_;
   std::vector<Buffer*> free_;
   std::deque<Buffer*> arrived_;
