@@ -2,6 +2,7 @@
 // A simulated compute node: the workers and the control lcore of one KN.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
