@@ -27,7 +27,7 @@ struct Shared {
   KeyTable* table = nullptr;
   KeySpace* space = nullptr;
   app::KeyStreamWriter* recorder = nullptr;  // null: do not record
-  uint64_t run = 0;  // Version::run of what this process writes
+  uint64_t run = 0;                          // Version::run of what this process writes
   Task task = Task::kRun;
 
   std::atomic<bool> measuring{false};  // false: warm-up

@@ -40,7 +40,9 @@ void run_all(const Stream& stream, const GridSetup& setup, std::vector<Job> jobs
 
 double cost_of(const ReplayResult& r) { return r.created ? r.rts_per_read : 1e9; }
 
-double ratio(double mine, double other) { return std::max(mine, kNothing) / std::max(other, kNothing); }
+double ratio(double mine, double other) {
+  return std::max(mine, kNothing) / std::max(other, kNothing);
+}
 
 ordered_json result_json(const ReplayResult& r) {
   if (!r.created) return nullptr;
@@ -155,11 +157,12 @@ std::string table(const Curve& curve) {
       curve.stream, curve.keys, static_cast<double>(curve.data_bytes) / 1e6, curve.accesses,
       "memory", "KiB", "dac", "none", "values", "shortc.", "best static", "ideal", "ratio");
   for (const Point& p : curve.points) {
-    out += fmt::format("{:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>14} {:>8.4f} {:>7.3f}\n",
-                       fmt::format("1/{}", p.divisor), p.budget_bytes / 1024, cell(p.dac),
-                       cell(p.none), cell(p.value_only), cell(p.shortcut_only),
-                       fmt::format("{} ({:.2f})", cell(p.best_split().result), p.best_split().fraction),
-                       p.fixed_contents, p.against_split());
+    out += fmt::format(
+        "{:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>14} {:>8.4f} {:>7.3f}\n",
+        fmt::format("1/{}", p.divisor), p.budget_bytes / 1024, cell(p.dac), cell(p.none),
+        cell(p.value_only), cell(p.shortcut_only),
+        fmt::format("{} ({:.2f})", cell(p.best_split().result), p.best_split().fraction),
+        p.fixed_contents, p.against_split());
   }
   return out;
 }

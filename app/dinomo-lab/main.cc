@@ -68,6 +68,10 @@ void add_options(CLI::App& app, Settings& s) {
   app.add_option("--value-bytes", s.size.value_bytes, "Values of made streams (not mixed-sizes)")
       ->check(CLI::Range(0, 61'440))
       ->capture_default_str();
+  app.add_option("--shift-every", s.size.shift_every,
+                 "Accesses a key between two jumps of the hot set of the stream shifting")
+      ->check(CLI::Range(0.01, 1e6))
+      ->capture_default_str();
   app.add_option("--seed", s.size.seed, "The same seed makes the same streams")
       ->capture_default_str();
   app.add_option("--accesses-max", s.accesses_max, "Read at most so much of a recording")
@@ -134,12 +138,10 @@ class Report {
 
  private:
   bool write() const {
-    const nlohmann::ordered_json document = {{"what", "dinomo-lab"},
-                                             {"value_bytes", s_.size.value_bytes},
-                                             {"miss_rt", s_.grid.miss_rt},
-                                             {"warm_up", s_.grid.warm_up},
-                                             {"seed", s_.size.seed},
-                                             {"streams", curves_}};
+    const nlohmann::ordered_json document = {
+        {"what", "dinomo-lab"},       {"value_bytes", s_.size.value_bytes},
+        {"miss_rt", s_.grid.miss_rt}, {"warm_up", s_.grid.warm_up},
+        {"seed", s_.size.seed},       {"streams", curves_}};
     std::ofstream file(s_.json_file, std::ios::trunc);
     file << document.dump(1) << '\n';
     file.close();

@@ -52,7 +52,9 @@ class Replay {
   static constexpr size_t kValueRoomBytes = 65536;
 
   Bytes key() const { return Bytes(key_).first(key_bytes_); }
-  Bytes value(uint32_t bytes) const { return Bytes(value_).first(std::min<size_t>(bytes, value_.size())); }
+  Bytes value(uint32_t bytes) const {
+    return Bytes(value_).first(std::min<size_t>(bytes, value_.size()));
+  }
   static pool::GlobalAddress address(const KeyState& k) {
     return pool::GlobalAddress::direct(1, (uint64_t{k.number} << 8 | (k.version & 0xff)) * 64, 64,
                                        k.version);
@@ -108,7 +110,8 @@ ReplayResult replay(const Stream& stream, const ReplaySetup& setup) {
   if (!made) return result;
   cache::Dac& dac = **made;
   Replay run(stream, setup, dac);
-  const auto warm = static_cast<size_t>(static_cast<double>(stream.accesses.size()) * setup.warm_up);
+  const auto warm =
+      static_cast<size_t>(static_cast<double>(stream.accesses.size()) * setup.warm_up);
   uint64_t round_trips = 0;
   cache::DacStats at_start;
   for (size_t i = 0; i < stream.accesses.size(); ++i) {
@@ -128,7 +131,8 @@ ReplayResult replay(const Stream& stream, const ReplaySetup& setup) {
   result.wrong = run.wrong();
   const auto reads = static_cast<double>(std::max<uint64_t>(result.reads, 1));
   result.rts_per_read = static_cast<double>(round_trips) / reads;
-  result.value_hit_share = static_cast<double>(result.stats.value_hits - at_start.value_hits) / reads;
+  result.value_hit_share =
+      static_cast<double>(result.stats.value_hits - at_start.value_hits) / reads;
   result.shortcut_hit_share =
       static_cast<double>(result.stats.shortcut_hits - at_start.shortcut_hits) / reads;
   return result;
@@ -140,7 +144,8 @@ double best_fixed_contents(const Stream& stream, const ReplaySetup& setup) {
     uint32_t item_bytes = 0;
   };
   std::unordered_map<uint64_t, Use> uses;
-  const auto warm = static_cast<size_t>(static_cast<double>(stream.accesses.size()) * setup.warm_up);
+  const auto warm =
+      static_cast<size_t>(static_cast<double>(stream.accesses.size()) * setup.warm_up);
   uint64_t reads = 0;
   for (size_t i = warm; i < stream.accesses.size(); ++i) {
     const KeyStreamRecord& r = stream.accesses[i];
@@ -169,7 +174,8 @@ double best_fixed_contents(const Stream& stream, const ReplaySetup& setup) {
       steps.push_back({shortcut.saved + more.saved, shortcut.bytes + more.bytes});
     }
   }
-  std::ranges::sort(steps, [](const Step& a, const Step& b) { return a.saved * b.bytes > b.saved * a.bytes; });
+  std::ranges::sort(
+      steps, [](const Step& a, const Step& b) { return a.saved * b.bytes > b.saved * a.bytes; });
   auto left = static_cast<double>(setup.budget_bytes);
   double cost = static_cast<double>(reads) * setup.miss_rt;
   for (const Step& s : steps) {

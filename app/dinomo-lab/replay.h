@@ -13,8 +13,8 @@ namespace dinomo::lab {
 struct ReplaySetup {
   cache::DacPolicySpec policy;
   uint64_t budget_bytes = 0;
-  uint32_t miss_rt = 2;   // round trips of a lookup in the index and of reading the entry
-  double warm_up = 0.5;   // share of the stream that is not counted
+  uint32_t miss_rt = 2;  // round trips of a lookup in the index and of reading the entry
+  double warm_up = 0.5;  // share of the stream that is not counted
 };
 
 struct ReplayResult {
@@ -32,8 +32,8 @@ struct ReplayResult {
 ReplayResult replay(const Stream& stream, const ReplaySetup& setup);
 
 /// Round trips a read if the counted part of the stream were known ahead, and the memory held from
-/// the start what serves it best (value, shortcut or nothing of each key, at the sizes of lib/cache).
-/// No fixed contents do better; a policy that changes its contents might.
+/// the start what serves it best (value, shortcut or nothing of each key, at the sizes of
+/// lib/cache). No fixed contents do better; a policy that changes its contents might.
 double best_fixed_contents(const Stream& stream, const ReplaySetup& setup);
 
 }  // namespace dinomo::lab

@@ -37,6 +37,10 @@ class Maker {
   void mix_sizes() { mixed_ = true; }
   Random& random() { return random_; }
   uint64_t keys() const { return size_.keys; }
+  uint64_t phase() const {
+    return std::max<uint64_t>(
+        static_cast<uint64_t>(static_cast<double>(size_.keys) * size_.shift_every), 1);
+  }
   uint64_t length() const { return size_.keys * size_.accesses_per_key; }
 
   /// A key by popularity; `shift` moves all popularities on by so many ranks.
@@ -66,9 +70,9 @@ void add_popular(Maker& m, Stream* s) {
   for (uint64_t i = 0; i < m.length(); ++i) m.add(s, m.popular());
 }
 
-// Every 1.5 accesses a key all popularities move on: yesterday's hot keys are cold at once.
+// All popularities move on at once: yesterday's hot keys are cold.
 void add_shifting(Maker& m, Stream* s) {
-  const uint64_t phase = m.keys() * 3 / 2;
+  const uint64_t phase = m.phase();
   for (uint64_t i = 0; i < m.length(); ++i) m.add(s, m.popular(i / phase * (m.keys() / 8)));
 }
 
@@ -109,7 +113,9 @@ constexpr std::array<Recipe, 10> kRecipes = {{
     {{"zipf-0.8", "Zipf, exponent 0.8"}, 0.8, add_popular},
     {{"zipf-0.99", "Zipf, exponent 0.99"}, 0.99, add_popular},
     {{"zipf-1.2", "Zipf, exponent 1.2"}, 1.2, add_popular},
-    {{"shifting", "Zipf 0.99, the hot set jumps every 1.5 accesses a key"}, 0.99, add_shifting},
+    {{"shifting", "Zipf 0.99, the hot set jumps every 3 accesses a key (--shift-every)"},
+     0.99,
+     add_shifting},
     {{"scans", "Zipf 0.99, a quarter of the accesses in sequential scans"}, 0.99, add_scans},
     {{"loop", "all keys in turn, over and over"}, 0, add_loop},
     {{"updates", "Zipf 0.99, half of the operations PUTs"}, 0.99, add_updates},
@@ -138,7 +144,8 @@ const std::vector<StreamKind>& stream_kinds() {
 }
 
 Stream make_stream(const std::string& name, const StreamSize& size) {
-  const auto* recipe = std::ranges::find_if(kRecipes, [&](const Recipe& r) { return name == r.kind.name; });
+  const auto* recipe =
+      std::ranges::find_if(kRecipes, [&](const Recipe& r) { return name == r.kind.name; });
   if (recipe == kRecipes.end()) throw std::invalid_argument("no stream is called " + name);
   Stream s{.name = name, .accesses = {}};
   Maker maker(size, recipe->theta);

@@ -25,6 +25,7 @@ struct StreamSize {
   uint64_t keys = 50'000;
   uint64_t accesses_per_key = 12;
   uint32_t value_bytes = 256;  // of streams that do not mix sizes
+  double shift_every = 3;      // accesses a key between two jumps of the hot set of `shifting`
   uint64_t seed = 1;
 };
 
