@@ -54,6 +54,13 @@ ordered_json result_json(const ReplayResult& r) {
           {"held_most_bytes", r.held_most_bytes}};
 }
 
+// What DAC itself says, at the end of its replay, about other sizes of memory.
+ordered_json what_if_json(const ReplayResult& r) {
+  const cache::WhatIf& w = r.stats.what_if;
+  if (!r.created || !w.known) return nullptr;
+  return {{"half", w.half}, {"same", w.same}, {"twice", w.twice}};
+}
+
 template <class F>
 void for_each_result(const Point& p, F&& f) {
   for (const ReplayResult* r : {&p.dac, &p.none, &p.value_only, &p.shortcut_only}) f(*r);
@@ -129,6 +136,7 @@ ordered_json to_json(const Curve& curve) {
     points.push_back({{"memory_share", 1.0 / p.divisor},
                       {"budget_bytes", p.budget_bytes},
                       {"dac", result_json(p.dac)},
+                      {"dac_what_if", what_if_json(p.dac)},
                       {"none", result_json(p.none)},
                       {"value_only", result_json(p.value_only)},
                       {"shortcut_only", result_json(p.shortcut_only)},

@@ -35,7 +35,8 @@ struct GhostView {
 
 class Ghosts {
  public:
-  /// At most a 64th of `budget_bytes`. False if there is no memory.
+  /// Takes a 32nd of `budget_bytes`, but 1 KiB at least and 32 KiB at most. False if there is no
+  /// memory.
   bool init(uint64_t budget_bytes) noexcept;
   void clear() noexcept;
   uint64_t bytes() const noexcept { return uint64_t{sets_} * sizeof(Set); }
