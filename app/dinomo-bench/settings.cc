@@ -36,6 +36,10 @@ LATENCY
   late, that is the server's doing, so the latency is also given corrected: from the time at which the
   operation was due. Percentiles are those of all threads' operations together.
 
+RECORDING
+  --record writes each operation of the run phase, in order of completion, as 16 bytes: hash of the
+  key, sizes, kind. dinomo-lab replays it through caches of other sizes and policies.
+
 VERIFY
   Values carry their key, a version and a checksum. --verify checks each value read: whole, of this
   key, not older than the newest write known to be in force when the read was sent, not newer than
