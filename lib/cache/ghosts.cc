@@ -60,15 +60,11 @@ Ghosts::Record* Ghosts::find(uint64_t mixed) const noexcept {
 }
 
 Ghosts::Record* Ghosts::place(uint64_t mixed) noexcept {
-  Record* victim = nullptr;
-  for (Record& r : set_of(mixed).record) {
-    if (r.tag == 0) {
-      victim = &r;
-      break;
-    }
-    const auto worth = [&](const Record& x) { return uint64_t{x.count[0]} << 32 | x.last; };
-    if (victim == nullptr || worth(r) < worth(*victim)) victim = &r;
-  }
+  // An empty record is worth nothing.
+  const auto worth = [](const Record& x) {
+    return x.tag == 0 ? 0 : 1 + (uint64_t{x.count[0]} << 32 | x.last);
+  };
+  Record* victim = &*std::ranges::min_element(set_of(mixed).record, {}, worth);
   if (victim->tag != 0) {
     const float density = shortcut_density(victim->count[0]);
     if (ready_ && held(density_above_[0][2], density) > 0) ++lost_;
