@@ -258,6 +258,11 @@ void Worker::publish_stats() noexcept {
   stats_.demotions.set(c.demotions);
   stats_.evictions.set(c.evictions);
   stats_.average_miss_millirt.set(static_cast<uint64_t>(c.average_miss_rt * 1000));
+  if (c.what_if.known) {
+    stats_.half_cache_millirt.set(static_cast<uint64_t>(c.what_if.half * 1000));
+    stats_.same_cache_millirt.set(static_cast<uint64_t>(c.what_if.same * 1000));
+    stats_.twice_cache_millirt.set(static_cast<uint64_t>(c.what_if.twice * 1000));
+  }
   const ingress::QueueCounters& i = ingress_->counters();
   stats_.datagrams_in.set(i.datagrams_in);
   stats_.datagrams_out.set(i.datagrams_out);
