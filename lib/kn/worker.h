@@ -101,7 +101,12 @@ class Worker {
 
   /// Makes the worker serve under `attachment` (nullptr: serve nothing). The worker first ends what
   /// is under way under the old one. Takes effect when attached_for_control() returns the same.
-  void attach_for_control(const Attachment* attachment) noexcept { wanted_.store(attachment); }
+  /// REQUIRES: attached_for_control() is nullptr if `attachment` is not.
+  void attach_for_control(const Attachment* attachment) noexcept {
+    // Whatever ended the last attachment says nothing of this one, even before the worker's turn.
+    if (attachment != nullptr) log_status_.store(Status::kOk);
+    wanted_.store(attachment);
+  }
   const Attachment* attached_for_control() const noexcept { return attached_.load(); }
   /// kOk while the log can be written; otherwise the KN has to register again.
   Status log_status_for_control() const noexcept { return log_status_.load(); }
