@@ -77,6 +77,7 @@ void pool_structs() {
     STRUCT(pool::IndexRoot)
     FIELD(current);
     FIELD(next);
+    FIELD(buckets_min);
     FIELD(reserved);
   }
   {
