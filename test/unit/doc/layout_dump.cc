@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "app/common/key_stream.h"
 #include "index/format.h"
 #include "log/format.h"
 #include "pool/address.h"
@@ -76,6 +77,7 @@ void pool_structs() {
     STRUCT(pool::IndexRoot)
     FIELD(current);
     FIELD(next);
+    FIELD(buckets_min);
     FIELD(reserved);
   }
   {
@@ -387,6 +389,29 @@ void examples() {
   example("GET, reply", reply, message_of(wire::Opcode::kGet, 2), {}, "", "blue", true);
 }
 
+void stream_structs() {
+  {
+    STRUCT(app::KeyStreamHeader)
+    FIELD(magic);
+    FIELD(format_version);
+    FIELD(header_bytes);
+    FIELD(record_bytes);
+    FIELD(reserved);
+    FIELD(created_unix_ms);
+    FIELD(records);
+    FIELD(checksum);
+  }
+  {
+    STRUCT(app::KeyStreamRecord)
+    FIELD(key_hash);
+    FIELD(value_bytes);
+    FIELD(key_bytes);
+    FIELD(op);
+    FIELD(flags);
+    FIELD(reserved);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -394,6 +419,7 @@ int main() {
   pool_structs();
   log_and_index_structs();
   wire_structs();
+  stream_structs();
   std::printf("}}},\n\"examples\": {\n");
   examples();
   std::printf("}}\n");
