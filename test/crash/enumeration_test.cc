@@ -33,7 +33,8 @@ TEST_P(CrashEnumeration, EveryImageRecoversToALegalState) {
   EXPECT_GT(recorder.images(), recorder.points());
   EXPECT_GT(recorder.exhaustive_points(), 0u);
   EXPECT_GT(run.segments_reclaimed(), 0u);
-  EXPECT_GT(run.overflow_used_max(), 4u);
+  EXPECT_GT(run.overflow_used_max(), 1u);
+  EXPECT_GT(run.index_buckets_max(), 8u) << "the index was to be resized";
   EXPECT_GT(run.restarts(), 2u);
   EXPECT_GT(run.deaths(), 0u);
   RecordProperty("points", std::to_string(recorder.points()));

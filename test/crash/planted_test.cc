@@ -46,16 +46,16 @@ TEST(PlantedNothing, TheSameProgramFindsNothingWithoutABug) {
 // About four times what it takes now.
 INSTANTIATE_TEST_SUITE_P(
     Bugs, Planted,
-    testing::Values(Plant{"acknowledged-early", 6000}, Plant{"checksum-ignored", 1000},
-                    Plant{"entries-not-flushed", 1000}, Plant{"merged-lsn-before-index", 1000},
-                    Plant{"tombstone-forgotten", 1000}, Plant{"update-not-flushed", 3000},
-                    Plant{"delete-not-flushed", 6000}, Plant{"hash-before-address", 1000},
+    testing::Values(Plant{"acknowledged-early", 10000}, Plant{"checksum-ignored", 2500},
+                    Plant{"entries-not-flushed", 2500}, Plant{"merged-lsn-before-index", 2500},
+                    Plant{"tombstone-forgotten", 2500}, Plant{"update-not-flushed", 5000},
+                    Plant{"delete-not-flushed", 10000}, Plant{"hash-before-address", 2500},
                     Plant{"overflow-linked-before-complete", 5000},
-                    Plant{"overflow-not-claimed", 5000}, Plant{"segment-reused-early", 1000},
-                    Plant{"live-bytes-not-counted", 1000}, Plant{"locks-kept", 1000},
-                    Plant{"generation-not-raised", 20000}, Plant{"grant-not-flushed", 1000},
-                    Plant{"grant-heard-before-durable", 1000}, Plant{"outcome-not-flushed", 1000},
-                    Plant{"sessions-not-repaired", 3000}, Plant{"torn-reply-answers", 1000}),
+                    Plant{"overflow-not-claimed", 16000}, Plant{"segment-reused-early", 2500},
+                    Plant{"live-bytes-not-counted", 2500}, Plant{"locks-kept", 2500},
+                    Plant{"generation-not-raised", 25000}, Plant{"grant-not-flushed", 2500},
+                    Plant{"grant-heard-before-durable", 2500}, Plant{"outcome-not-flushed", 2500},
+                    Plant{"sessions-not-repaired", 10000}, Plant{"torn-reply-answers", 2500}),
     [](const auto& info) {
       std::string name = info.param.name;
       std::replace(name.begin(), name.end(), '-', '_');

@@ -70,6 +70,7 @@ void ScriptedRun::step() {
 void ScriptedRun::note() {
   const dpm::ServiceStats s = node_.service->stats();
   reclaimed_ += s.segments.reclaimed != 0 ? 1 : 0;
+  buckets_max_ = std::max(buckets_max_, s.index_buckets);
   overflow_max_ = std::max(overflow_max_, s.overflow_used);
 }
 

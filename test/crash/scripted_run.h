@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A run of two KNs and a memory node that goes through everything that changes the pool: puts and
-// deletes, overflow chains, full segments, reclaim, failed mutations, KNs that die with writes on
-// their way, leave and join, and memory nodes that are killed or stopped and start again. By seed:
-// the same seed gives the same run.
+// deletes, overflow chains, a growing index, full segments, reclaim, failed mutations, KNs that die
+// with writes on their way, leave and join, and memory nodes that are killed or stopped and start
+// again. By seed: the same seed gives the same run.
 #pragma once
 
 #include "test/crash/judge.h"
@@ -27,6 +27,7 @@ class ScriptedRun {
   const std::string& trouble() const { return trouble_; }
   uint64_t segments_reclaimed() const { return reclaimed_; }
   uint64_t overflow_used_max() const { return overflow_max_; }
+  uint64_t index_buckets_max() const { return buckets_max_; }
   uint64_t restarts() const { return restarts_; }
   uint64_t deaths() const { return deaths_; }
 
@@ -53,6 +54,7 @@ class ScriptedRun {
   uint64_t next_value_ = 0;
   uint64_t reclaimed_ = 0;
   uint64_t overflow_max_ = 0;
+  uint64_t buckets_max_ = 0;
   uint64_t restarts_ = 0;
   uint64_t deaths_ = 0;
   std::string trouble_;
