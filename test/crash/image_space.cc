@@ -2,6 +2,7 @@
 #include "test/crash/image_space.h"
 
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 
 #include "common/align.h"
@@ -71,7 +72,9 @@ void ImageSpace::format(uint64_t index_buckets, uint64_t overflow_buckets) {
   used_ = align_up<uint64_t>(kRootOffset + root, kPageBytes);
   const uint64_t table_bytes = index_buckets * sizeof(index::Bucket);
   const auto table = allocate(pool::ObjectType::kIndexTable, table_bytes, nullptr, 0);
-  allocate(pool::ObjectType::kOverflow, overflow_buckets * sizeof(index::Bucket), nullptr, 0);
+  const auto overflow =
+      allocate(pool::ObjectType::kOverflow, overflow_buckets * sizeof(index::Bucket), nullptr, 0);
+  if (!table || !overflow) std::abort();  // the test's own sizes do not fit
   const pool::TableRef ref(table->offset, static_cast<uint32_t>(std::countr_zero(index_buckets)),
                            kFirstTableVersion);
   index::format_heads(memory(), ref, 0, index_buckets, *persist_);

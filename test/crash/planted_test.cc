@@ -16,6 +16,7 @@ struct Plant {
   uint64_t images;  // caught within
 };
 
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest's name for it
 void PrintTo(const Plant& plant, std::ostream* out) { *out << plant.name; }
 
 class Planted : public testing::TestWithParam<Plant> {
