@@ -18,6 +18,7 @@ namespace dinomo::fabric {
 struct PoolExport {
   MutableBytes memory;  // the mapped pool
   std::string path;     // file or device that it is mapped from
+  std::string device;   // RDMA device to offer it through; empty: the first that fits
   uint64_t superblock_offset = 0;
   std::array<uint8_t, 16> uuid{};
   uint16_t node_id = 0;
@@ -37,6 +38,10 @@ class Target {
   /// True if no process other than the present registrant can reach the pool as `kn_slot` any more;
   /// kBusy while a previous one still might. After kOk nothing it had posted will land.
   virtual Status revoke(uint16_t kn_slot) noexcept = 0;
+
+  /// Takes the present registrant's access away, too: its next operation fails, what it had posted
+  /// has landed or never will. kBusy while that cannot be said yet (shm: the process lives).
+  virtual Status fence(uint16_t kn_slot) noexcept { return revoke(kn_slot); }
 
   /// Connected KNs, by slot.
   virtual bool connected(uint16_t kn_slot) noexcept = 0;

@@ -50,7 +50,7 @@ class SlotTarget final : public Target {
 class FactoryPairs final : public mlx5::PairOwner {
  public:
   FactoryPairs(Device& device, uint32_t kn_pd, uint32_t dpm_pd, const Setup& setup)
-      : kn(device, config(kn_pd, setup)), dpm(device, config(dpm_pd, setup)) {
+      : kn(device, config(kn_pd, setup)), dpm(device, config(dpm_pd, setup)), cq(kn.cq()) {
     softhca::connect(device, kn, dpm, kRemoteAccess);
   }
   void stop() noexcept override { kn.move(QpState::kError); }
@@ -64,6 +64,7 @@ class FactoryPairs final : public mlx5::PairOwner {
   }
   FactoryQueue kn;
   FactoryQueue dpm;
+  mlx5::CompletionQueue cq;
 };
 
 class FactoryFabric final : public Fabric {
@@ -109,7 +110,7 @@ class FactoryFabric final : public Fabric {
                             .landing = landings_.back(),
                             .flush_by_read = setup_.flush_by_read};
     c.landing_lkey = add_key(c.landing);
-    const mlx5dv_cq cq = pairs->kn.cq();
+    mlx5::CompletionQueue* cq = &pairs->cq;
     return std::make_unique<mlx5::Mlx5Queue>(
         c, mlx5::Mlx5Path(std::move(pairs), cq, std::move(flame), std::move(queues)));
   }

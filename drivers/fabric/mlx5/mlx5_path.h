@@ -21,7 +21,7 @@ class PairOwner {
 
 class Mlx5Path {
  public:
-  Mlx5Path(std::unique_ptr<PairOwner> owner, const mlx5dv_cq& cq, std::unique_ptr<BlueFlame> flame,
+  Mlx5Path(std::unique_ptr<PairOwner> owner, CompletionQueue* cq, std::unique_ptr<BlueFlame> flame,
            std::vector<SendQueue> pairs)
       : owner_(std::move(owner)), flame_(std::move(flame)), cq_(cq), pairs_(std::move(pairs)) {}
 
@@ -63,7 +63,7 @@ class Mlx5Path {
   uint32_t poll(uint32_t max, OnDone&& on_done) noexcept {
     uint32_t entries = 0;
     CompletionQueue::Entry entry;
-    while (entries < max && cq_.next(&entry)) {
+    while (entries < max && cq_->next(&entry)) {
       ++entries;
       for (SendQueue& pair : pairs_) {
         if (pair.qpn() != entry.qpn) continue;
@@ -71,14 +71,14 @@ class Mlx5Path {
         break;
       }
     }
-    cq_.update();
+    cq_->update();
     return entries;
   }
 
  private:
   std::unique_ptr<PairOwner> owner_;
   std::unique_ptr<BlueFlame> flame_;
-  CompletionQueue cq_;
+  CompletionQueue* cq_;  // of the owner
   std::vector<SendQueue> pairs_;
 };
 

@@ -141,8 +141,8 @@ bool CompletionQueue::next(Entry* entry) noexcept {
   return true;
 }
 
-void CompletionQueue::update() noexcept {
-  if (told_ == consumer_) return;
+void CompletionQueue::update(bool always) noexcept {
+  if (told_ == consumer_ && !always) return;
   told_ = consumer_;
   device_store(doorbell_record_, htobe32(consumer_ & 0xff'ffff));
 }

@@ -116,8 +116,8 @@ class CompletionQueue {
 
   /// False when there is no new entry.
   bool next(Entry* entry) noexcept;
-  /// Tells the device what was taken.
-  void update() noexcept;
+  /// Tells the device what was taken; if nothing was, only when `always`.
+  void update(bool always = false) noexcept;
 
  private:
   std::byte* buffer_;

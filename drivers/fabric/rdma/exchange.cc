@@ -41,18 +41,6 @@ Result<Addresses> resolve(const std::string& text, bool passive, std::string* wh
   return Addresses(found, &::freeaddrinfo);
 }
 
-/// Small messages go out at once, and a dead peer is found out.
-void tune(int socket) noexcept {
-  const int on = 1;
-  const int three = 3;
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  ::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &kVanishedSeconds, sizeof kVanishedSeconds);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &on, sizeof on);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &three, sizeof three);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
-}
-
 Status wait_for(int socket, short events, uint32_t timeout_ms) noexcept {
   pollfd waiting{socket, events, 0};
   const int ready = ::poll(&waiting, 1, static_cast<int>(timeout_ms));
@@ -72,6 +60,22 @@ Status try_connect(int socket, const addrinfo& to, uint32_t timeout_ms) noexcept
 }
 
 }  // namespace
+
+void tune_socket(int socket) noexcept {
+  const int on = 1;
+  const int three = 3;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &kVanishedSeconds, sizeof kVanishedSeconds);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &on, sizeof on);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &three, sizeof three);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
+}
+
+void wake_for(int socket, size_t bytes) noexcept {
+  const int low = static_cast<int>(bytes);
+  ::setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+}
 
 Result<HostPort> parse_host_port(const std::string& text) {
   const size_t colon = text.rfind(':');
@@ -113,7 +117,7 @@ Result<FileDescriptor> connect_to(const std::string& address, uint32_t timeout_m
     FileDescriptor socket(
         ::socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
     if (!socket || !ok(try_connect(socket.get(), *a, timeout_ms))) continue;
-    tune(socket.get());
+    tune_socket(socket.get());
     return socket;
   }
   *why = "no dinomo-dpm answers on '" + address + "' (" + std::strerror(errno) +

@@ -72,6 +72,12 @@ Result<FileDescriptor> listen_on(const std::string& address, std::string* why);
 Result<FileDescriptor> connect_to(const std::string& address, uint32_t timeout_ms,
                                   std::string* why);
 
+/// Small messages go out at once, and a vanished peer is found out in seconds.
+void tune_socket(int socket) noexcept;
+
+/// The socket shall count as readable only with so many bytes, or at its end.
+void wake_for(int socket, size_t bytes) noexcept;
+
 /// Whole messages or nothing: kTimeout, kUnreachable.
 Status send_whole(int socket, const void* bytes, size_t size) noexcept;
 Status receive_whole(int socket, void* bytes, size_t size, uint32_t timeout_ms) noexcept;
