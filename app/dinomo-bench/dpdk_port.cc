@@ -183,7 +183,6 @@ class DpdkPort final : public Port {
       fail(fmt::format("port {} has gone", c.port));
     }
     local_.address = {address->address, settings.udp_port};
-    local_.datagram_bytes_max = c.payload_bytes_max(!ingress::is_ipv4(address->address));
   }
 
   MacAddress ask_for(const client::Address& server) {

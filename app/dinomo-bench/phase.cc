@@ -66,13 +66,6 @@ Bench::Bench(const Settings& settings, Clock* clock, Port* port)
 Bench::Seat Bench::new_seat(uint32_t index, const std::vector<client::Address>& seeds) {
   Seat seat;
   seat.transport = port_->transport(index);
-  const size_t largest = sizeof(wire::DatagramHeader) +
-                         wire::message_bytes(0, settings_.key_bytes, settings_.value_bytes.max);
-  if (largest > seat.transport->datagram_bytes_max()) {
-    throw std::runtime_error(fmt::format(
-        "--value-bytes {}: a request would have {} bytes, and this port carries {} in a frame",
-        settings_.value_bytes.max, largest, seat.transport->datagram_bytes_max()));
-  }
   client::Options options;
   options.in_flight_max = settings_.window;
   options.mutation_window = std::max(settings_.window, 64u);

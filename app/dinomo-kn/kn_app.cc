@@ -17,6 +17,8 @@ namespace dinomo::app {
 
 namespace {
 
+// Clients pack requests up to this; larger frames help single large values only.
+constexpr uint16_t kPackedBytesMax = 8952;
 constexpr uint64_t kStatsIntervalNs = 1'000'000'000;
 constexpr useconds_t kControlNapServingUs = 1000;
 constexpr useconds_t kControlNapUs = 200;
@@ -122,6 +124,8 @@ bool KnApp::make_workers(std::string* why) {
   config.fetches_max = options_.fetches_max;
   config.unmerged_segments_max = options_.unmerged_segments_max;
   config.write_wait_us = options_.write_wait_us;
+  config.datagram_bytes_max = std::min<uint16_t>(
+      ingress_->capabilities().payload_bytes_max(!options_.ip6.empty()), kPackedBytesMax);
   const cache::DacPolicySpec policy = *cache::parse_policy(options_.cache_policy);
   config.cache.policy = policy.policy;
   config.cache.static_value_fraction = policy.static_value_fraction;

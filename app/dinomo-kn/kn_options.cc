@@ -20,9 +20,7 @@ std::string check_fabric(const KnOptions& o) {
   return "fabric '" + o.fabric + "' is not in this build; it has:" + known;
 }
 
-}  // namespace
-
-void add_kn_options(OptionTable& table, KnOptions* o) {
+void add_memory_node(OptionTable& table, KnOptions* o) {
   table.group("Memory node");
   table.add(
       "dpm", &o->dpm,
@@ -40,7 +38,9 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
              .help = "a KN that cannot reach its DPM for so long serves nothing"});
   table.add("heartbeat_ms", &o->heartbeat_ms,
             {.unit = "ms", .min = 1, .max = 20'000, .help = "interval of heartbeats"});
+}
 
+void add_clients(OptionTable& table, KnOptions* o) {
   table.group("Clients");
   table.add("ip", &o->ip,
             {.placeholder = "ADDRESS/BITS", .help = "IPv4 address that this KN answers on"});
@@ -64,7 +64,9 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
   table.add(
       "sessions_max", &o->sessions_max,
       {.min = 8, .max = 1 << 20, .help = "client sessions a worker remembers (power of two)"});
+}
 
+void add_engine(OptionTable& table, KnOptions* o) {
   table.group("Cache");
   table.add("cache_bytes", &o->cache_bytes,
             {.unit = "bytes", .min = 1 << 20, .help = "DAC memory, over all workers"});
@@ -83,7 +85,9 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
              .help = "a write waits so long for room in the log, then it is refused with BUSY"});
   table.add("fetches_max", &o->fetches_max,
             {.min = 1, .max = 4096, .help = "remote lookups a worker has in flight"});
+}
 
+void add_operation(OptionTable& table, KnOptions* o) {
   table.group("Operation");
   table.add("idle", &o->idle,
             {.values = {{"adaptive", IdleMode::kAdaptive}, {"busy", IdleMode::kBusy}},
@@ -91,7 +95,9 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
   table.add("stats_file", &o->stats_file,
             {.placeholder = "FILE", .help = "rewritten every second with counters as JSON"});
   add_log_options(table, &o->log);
+}
 
+void add_checks(OptionTable& table, KnOptions* o) {
   table.check([o] { return check_cache_policy(*o); });
   table.check([o] { return check_fabric(*o); });
   table.check([o] {
@@ -114,6 +120,16 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
     return (o->sessions_max & (o->sessions_max - 1)) != 0 ? "sessions_max has to be a power of two"
                                                           : "";
   });
+}
+
+}  // namespace
+
+void add_kn_options(OptionTable& table, KnOptions* o) {
+  add_memory_node(table, o);
+  add_clients(table, o);
+  add_engine(table, o);
+  add_operation(table, o);
+  add_checks(table, o);
 }
 
 }  // namespace dinomo::app

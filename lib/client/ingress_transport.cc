@@ -39,15 +39,32 @@ Result<LinkId> IngressTransport::open(const Address& to) {
 void IngressTransport::close(LinkId link) noexcept { links_[link].open = false; }
 
 MutableBytes IngressTransport::allocate(LinkId link, size_t bytes) noexcept {
+  if (bytes > ingress::kDatagramBytesMax) return {};
   if (buffer_) queue_->drop(buffer_);
+  large_bytes_ = 0;
+  link_ = link;
   buffer_ = queue_->allocate(links_[link].peer);
   if (!buffer_) return {};
-  return buffer_.payload.first(std::min(buffer_.payload.size(), bytes));
+  if (bytes <= buffer_.payload.size()) return buffer_.payload.first(bytes);
+  queue_->drop(buffer_);
+  buffer_ = {};
+  if (large_.empty()) large_.resize(ingress::kDatagramBytesMax);  // once
+  large_bytes_ = bytes;
+  return MutableBytes(large_).first(bytes);
 }
 
 void IngressTransport::send(size_t bytes) noexcept {
-  queue_->send(buffer_, bytes);
-  buffer_ = {};
+  if (large_bytes_ != 0) {
+    const Bytes piece = Bytes(large_).first(bytes);
+    large_bytes_ = 0;
+    if (!queue_->send_pieces(links_[link_].peer, std::span(&piece, 1))) {
+      ++counters_.send_errors;
+      return;
+    }
+  } else {
+    queue_->send(buffer_, bytes);
+    buffer_ = {};
+  }
   ++counters_.datagrams_out;
   counters_.bytes_out += bytes;
 }

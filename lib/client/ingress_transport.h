@@ -2,8 +2,8 @@
 // Transport over a queue of the Ingress seam, for clients that own a port (dinomo-bench over DPDK).
 //
 // The seam addresses stations by MAC and does not ask for them: the first datagram to a link goes
-// to the given next hop, and replies teach the link its own. It neither fragments nor reassembles,
-// so a request and its reply have to fit one frame.
+// to the given next hop, and replies teach the link its own. Datagrams larger than a frame travel
+// as IP fragments.
 //
 // Thread rule: as the queue's, one thread.
 #pragma once
@@ -21,8 +21,7 @@ class IngressTransport final : public Transport {
   struct Local {
     Address address;  // ours: IP and UDP port, the ones at which the queue receives
     std::array<uint8_t, 6> next_hop_mac{};
-    uint16_t port_id = 0;              // ingress::Peer::port_id
-    size_t datagram_bytes_max = 1472;  // payload of one frame
+    uint16_t port_id = 0;  // ingress::Peer::port_id
   };
 
   IngressTransport(ingress::Queue* queue, const Local& local) noexcept;
@@ -37,7 +36,7 @@ class IngressTransport final : public Transport {
   uint32_t receive(std::span<Bytes> out) noexcept override;
   /// Naps for at most 50 us: a port that is polled wakes nobody.
   void wait(uint64_t timeout_ns) noexcept override;
-  size_t datagram_bytes_max() const noexcept override { return local_.datagram_bytes_max; }
+  size_t datagram_bytes_max() const noexcept override { return ingress::kDatagramBytesMax; }
   bool refused(LinkId) const noexcept override { return false; }
 
  private:
@@ -56,6 +55,9 @@ class IngressTransport final : public Transport {
   std::vector<Link> links_;
   size_t last_ = 0;  // the link found last, usually the next one too
   ingress::TransmitBuffer buffer_;
+  std::vector<std::byte> large_;  // what does not fit a frame is written here first
+  size_t large_bytes_ = 0;        // of it, given out by allocate(); 0: buffer_ was
+  LinkId link_ = 0;               // of what allocate() gave out
   std::array<ingress::Datagram, kBurst> datagrams_;
   uint32_t held_ = 0;  // of them, given out by receive()
 };

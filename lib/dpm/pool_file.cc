@@ -253,16 +253,14 @@ Status PoolFile::format(const PoolOptions& options, std::string* why) {
                 "the index does not fit the pool; set a larger pool_bytes or fewer index_buckets");
   }
   persist_ = pool::make_persist(pool::Persistence::kMsync);  // right for every kind of file
-  index::format_table({at(table->offset), buckets * sizeof(index::Bucket)}, kFirstTableVersion,
-                      *persist_);
+  const pool::TableRef first(table->offset, static_cast<uint32_t>(std::countr_zero(buckets)),
+                             kFirstTableVersion);
+  index::format_heads(memory_, first, 0, buckets, *persist_);
   const pool::Superblock s =
       pool::make_superblock(options.geometry, superblock_offset_, memory_.size(), options.uuid,
                             options.hash_seed, options.unix_ms);
   auto* index_root = record<pool::IndexRoot>(s.index_root_offset);
-  index_root->current =
-      pool::TableRef(table->offset, static_cast<uint32_t>(std::countr_zero(buckets)),
-                     kFirstTableVersion)
-          .word();
+  index_root->current = first.word();
   record<pool::PoolState>(s.state_offset)->clean_shutdown = pool::kCleanShutdown;
   persist_->persist(at(superblock_offset_), root);
   *record<pool::Superblock>(superblock_offset_) = s;
@@ -389,6 +387,7 @@ Status PoolFile::choose_persistence(const PoolOptions& options, std::string* why
 Result<pool::SpaceObject> PoolFile::allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                              uint64_t prepared_bytes) noexcept {
   Preparation preparation{prepare, prepared_bytes};
+  const std::lock_guard lock(objects_mutex_);
   PMEMoid oid = OID_NULL;
   // 48 bytes: the allocator's addresses are at least 16-aligned.
   if (pmemobj_alloc(pop(handle_), &oid, bytes + 48, static_cast<uint64_t>(type),
@@ -396,6 +395,15 @@ Result<pool::SpaceObject> PoolFile::allocate(pool::ObjectType type, uint64_t byt
     return std::unexpected(Status::kNoSpace);
   }
   return aligned_object(oid);
+}
+
+void PoolFile::release(uint64_t offset) noexcept {
+  const std::lock_guard lock(objects_mutex_);
+  for (PMEMoid oid = pmemobj_first(pop(handle_)); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
+    if (aligned_object(oid).offset != offset) continue;
+    pmemobj_free(&oid);
+    return;
+  }
 }
 
 std::vector<pool::SpaceObject> PoolFile::objects(pool::ObjectType type) {

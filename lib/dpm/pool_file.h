@@ -3,12 +3,13 @@
 // understands it) whose root object holds the superblock and the fixed records, and whose other
 // objects are the index table, overflow chunks and segments.
 //
-// Thread rule: open() and close by the main thread; allocate() by any.
+// Thread rule: open() and close by the main thread; allocate() and release() by any.
 // Errors: a Status and, in *why, one sentence that says what is wrong and what to do.
 #pragma once
 
 #include <array>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "pool/space.h"
@@ -47,6 +48,7 @@ class PoolFile final : public pool::Space {
   pool::Persistence persistence() const noexcept override { return domain_; }
   Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                      uint64_t prepared_bytes) noexcept override;
+  void release(uint64_t offset) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
   const std::string& path() const noexcept { return path_; }
@@ -67,6 +69,7 @@ class PoolFile final : public pool::Space {
   uint64_t root_end_ = 0;
   std::unique_ptr<pool::Persist> persist_;
   pool::Persistence domain_ = pool::Persistence::kPageCache;
+  std::mutex objects_mutex_;  // libpmemobj's enumeration bears no change meanwhile
   std::string path_;
   bool created_ = false;
 };

@@ -32,12 +32,13 @@ Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, 
       sessions_(space),
       nobody_(std::make_unique<NobodyConnected>()) {
   if (!log_) log_ = [](const std::string&) {};
-  const pool::TableRef table(
-      space.record<pool::IndexRoot>(space.superblock().index_root_offset)->current);
+  auto* root = space.record<pool::IndexRoot>(space.superblock().index_root_offset);
+  const pool::TableRef table(root->current);
   overflow_ = std::make_unique<index::OverflowPool>(
       space, std::max(kOverflowChunkBucketsMin, table.buckets() / 32));
-  index_ = std::make_unique<index::IndexWriter>(space.memory(), table, space.persist(), segments_,
+  index_ = std::make_unique<index::IndexWriter>(space.memory(), *root, space.persist(), segments_,
                                                 *overflow_);
+  reclaimer_ = std::make_unique<index::Reclaimer>(space, *overflow_, index_->sections());
   merger_ = std::make_unique<Merger>(space, segments_, *index_, sessions_, clock);
   merges_ = std::make_unique<MergePool>(*merger_, config.merge_workers);
 }
@@ -121,6 +122,7 @@ uint32_t Service::poll() {
   if (segments_.reclaim_pending()) {
     events += segments_.reclaim(clock_.now_ns(), uint64_t{config_.reclaim_grace_ms} * 1'000'000u);
   }
+  events += reclaimer_->poll(clock_.now_ns(), uint64_t{config_.index_grace_ms} * 1'000'000u);
   beat();
   return events;
 }

@@ -15,6 +15,7 @@
 #include "dpm/mailbox_server.h"
 #include "dpm/recovery.h"
 #include "fabric/driver.h"
+#include "index/reclaimer.h"
 #include "pool/space.h"
 
 namespace dinomo::dpm {
@@ -23,6 +24,7 @@ struct ServiceConfig {
   uint32_t merge_workers = 1;      // 0: merge inside of poll()
   uint32_t reclaim_grace_ms = 50;  // an emptied segment is not granted again for so long
   uint32_t reserve_segments = 2;   // only for urgent grants: deletes go on when the pool is full
+  uint32_t index_grace_ms = 3000;  // as for reclaim, but of the index; longer than any KN's lease
 };
 
 struct ServiceStats {
@@ -89,6 +91,7 @@ class Service {
   SegmentTable segments_;
   std::unique_ptr<index::OverflowPool> overflow_;
   std::unique_ptr<index::IndexWriter> index_;
+  std::unique_ptr<index::Reclaimer> reclaimer_;
   SessionTable sessions_;
   std::unique_ptr<Merger> merger_;
   LogStates logs_;

@@ -1,30 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fabric/fabric.h"
 
-#include <cstdio>
-#include <cstdlib>
-
+#include "common/registry.h"
 #include "fabric/driver.h"
 
 namespace dinomo::fabric {
 
 namespace {
 
-constexpr size_t kDriversMax = 8;
-
-struct Registry {
-  std::array<const Driver*, kDriversMax> drivers{};
-  size_t count = 0;
-};
-
-Registry& registry() noexcept {
-  static Registry instance;
+Registry<Driver>& registry() noexcept {
+  static Registry<Driver> instance("fabric");
   return instance;
-}
-
-[[noreturn]] void refuse(const char* name, const char* what) noexcept {
-  std::fprintf(stderr, "fabric driver %s: %s\n", name != nullptr ? name : "(no name)", what);
-  std::abort();
 }
 
 }  // namespace
@@ -41,26 +27,11 @@ const char* purpose_name(Purpose p) noexcept {
 }
 
 bool register_driver(const Driver* driver) noexcept {
-  Registry& r = registry();
-  if (driver->name == nullptr || driver->connect == nullptr || driver->listen == nullptr) {
-    refuse(driver->name, "a mandatory operation is missing");
-  }
-  if (find_driver(driver->name) != nullptr) refuse(driver->name, "registered twice");
-  if (r.count == kDriversMax) refuse(driver->name, "too many drivers");
-  r.drivers[r.count++] = driver;
-  return true;
+  return registry().add(driver, driver->connect != nullptr && driver->listen != nullptr);
 }
 
-const Driver* find_driver(const std::string& name) noexcept {
-  for (const Driver* d : drivers()) {
-    if (name == d->name) return d;
-  }
-  return nullptr;
-}
+const Driver* find_driver(const std::string& name) noexcept { return registry().find(name); }
 
-std::span<const Driver* const> drivers() noexcept {
-  const Registry& r = registry();
-  return {r.drivers.data(), r.count};
-}
+std::span<const Driver* const> drivers() noexcept { return registry().all(); }
 
 }  // namespace dinomo::fabric

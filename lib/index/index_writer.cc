@@ -1,153 +1,144 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "index/index_writer.h"
 
-#include <sched.h>
-
-#include <atomic>
-
 namespace dinomo::index {
+
+using pool::GlobalAddress;
+using pool::TableRef;
 
 namespace {
 
-constexpr uint32_t kSpinsPerYield = 64;
-constexpr uint32_t kYieldsMax = 1u << 20;  // seconds: a holder was descheduled or died
-
-uint64_t get(uint64_t& word) noexcept {
-  return std::atomic_ref<uint64_t>(word).load(std::memory_order_acquire);
+uint64_t header_for(TableRef table, uint64_t hash) noexcept {
+  return chain_header(table.version(), bucket_index(hash, table.buckets_log2()));
 }
-void put(uint64_t& word, uint64_t value) noexcept {
-  std::atomic_ref<uint64_t>(word).store(value, std::memory_order_release);
-}
-
-/// Writer lock of a chain. The bit means nothing to a later process: recovery clears it.
-class HeadLock {
- public:
-  explicit HeadLock(Bucket* head) noexcept : header_(head->header) {
-    for (uint32_t yields = 0; yields < kYieldsMax; ++yields) {
-      for (uint32_t spins = 0; spins < kSpinsPerYield; ++spins) {
-        if ((header_.load(std::memory_order_relaxed) & kLockBit) == 0 &&
-            (header_.fetch_or(kLockBit, std::memory_order_acquire) & kLockBit) == 0) {
-          held_ = true;
-          return;
-        }
-        __builtin_ia32_pause();
-      }
-      sched_yield();
-    }
-  }
-  ~HeadLock() {
-    if (held_) header_.fetch_and(~kLockBit, std::memory_order_release);
-  }
-  HeadLock(const HeadLock&) = delete;
-  HeadLock& operator=(const HeadLock&) = delete;
-  bool held() const noexcept { return held_; }
-
- private:
-  std::atomic_ref<uint64_t> header_;
-  bool held_ = false;
-};
 
 }  // namespace
 
-Status IndexWriter::walk(Bucket* head, uint64_t hash, Bytes key, Walk* out) noexcept {
-  Bucket* bucket = head;
-  for (uint32_t n = 1; n <= kChainBucketsMax; ++n) {
-    for (Slot& slot : bucket->slots) {
-      const uint64_t found = get(slot.hash);
-      if (found == 0) {
-        if (out->empty == nullptr) out->empty = &slot;
-        continue;
-      }
-      if (found != hash) continue;
-      const pool::GlobalAddress address(get(slot.address));
-      if (get(slot.hash) != hash) continue;  // only without the lock: changed under us
-      if (address.is_indirect()) return Status::kUnsupported;
-      const auto other = keys_.key_at(address);
-      // A slot without an entry serves nobody: it is taken for this key's and thereby replaced.
-      if (!other || equal(*other, key)) {
-        out->match = &slot;
+/// The caller is in a section, so whatever table is found here stays.
+Status IndexWriter::lock_chain(uint64_t hash, Chain* out) noexcept {
+  for (uint32_t moves = 0; moves < kMovesMax; ++moves) {
+    for (const uint64_t word : {get(root_.current), get(root_.next)}) {
+      if (word == 0) continue;
+      const TableRef table(word);
+      out->head = memory_.head_of(table, hash);
+      out->lock = HeadLock(out->head);
+      if (!out->lock.held()) return Status::kBusy;
+      if ((get(out->head->header) & kMigratedBit) == 0) {
+        out->header = header_for(table, hash);
         return Status::kOk;
       }
+      out->lock = HeadLock();
     }
-    out->last = bucket;
-    out->buckets = n;
-    const uint64_t next = get(bucket->next);
-    if (next == 0) return Status::kOk;
-    if (next % sizeof(Bucket) != 0 || next > memory_.size() - sizeof(Bucket)) {
-      return Status::kCorrupt;
+  }
+  return Status::kBusy;
+}
+
+Status IndexWriter::find_key(Bucket* head, uint64_t hash, Bytes key, Found* out) noexcept {
+  Status status = Status::kOk;
+  const Status walked = walk_chain(memory_, head, [&](Bucket* bucket, Bucket* previous) {
+    out->place.note(bucket);
+    for (Slot& slot : bucket->slots) {
+      if (get(slot.hash) != hash) continue;
+      const GlobalAddress address(get(slot.address));
+      if (get(slot.hash) != hash) continue;  // only without the lock: changed under us
+      if (address.is_indirect()) {
+        status = Status::kUnsupported;
+        return true;
+      }
+      const auto other = keys_.key_at(address);
+      // A slot without an entry serves nobody: it is taken for this key's and thereby replaced.
+      if (other && !equal(*other, key)) continue;
+      out->slot = &slot;
+      out->bucket = bucket;
+      out->previous = previous;
+      return true;
     }
-    bucket = bucket_at(next);
-  }
-  return Status::kCorrupt;
+    return false;
+  });
+  return ok(status) ? walked : status;
 }
 
-Status IndexWriter::append_bucket(Bucket* last, uint64_t hash,
-                                  pool::GlobalAddress address) noexcept {
-  const auto offset = overflow_.allocate();
-  if (!offset) return offset.error();
-  Bucket* bucket = bucket_at(*offset);
-  // A remote reader may still hold an old link to here, so even this goes word by word.
-  put(bucket->header, uint64_t{table_.version()} << kVersionShift);
-  for (Slot& slot : bucket->slots) put(slot.hash, 0);
-  for (Slot& slot : bucket->slots) put(slot.address, 0);
-  put(bucket->next, 0);
-  put(bucket->slots[0].address, address.word());
-  put(bucket->slots[0].hash, hash);
-  persist_.persist(bucket, sizeof(Bucket));
-  put(last->next, *offset);
-  persist_.flush(&last->next, sizeof last->next);
-  return Status::kOk;
+Status IndexWriter::find_address(Bucket* head, uint64_t hash, GlobalAddress address,
+                                 Found* out) noexcept {
+  return walk_chain(memory_, head, [&](Bucket* bucket, Bucket* previous) {
+    for (Slot& slot : bucket->slots) {
+      if (get(slot.hash) != hash || get(slot.address) != address.word()) continue;
+      out->slot = &slot;
+      out->bucket = bucket;
+      out->previous = previous;
+      return true;
+    }
+    return false;
+  });
 }
 
-Status IndexWriter::insert(const Walk& walk, uint64_t hash, pool::GlobalAddress address) noexcept {
-  if (walk.empty == nullptr) {
-    if (walk.buckets == kChainBucketsMax) return Status::kNoSpace;
-    return append_bucket(walk.last, hash, address);
+Result<GlobalAddress> IndexWriter::upsert(uint64_t hash, Bytes key,
+                                          GlobalAddress address) noexcept {
+  const Sections::Section section(sections_);
+  Chain chain;
+  if (const Status s = lock_chain(hash, &chain); !ok(s)) return std::unexpected(s);
+  Found at;
+  if (const Status s = find_key(chain.head, hash, key, &at); !ok(s)) return std::unexpected(s);
+  if (at.slot == nullptr) {
+    const Status s = add_slot(memory_, at.place, chain.header, {hash, address.word()});
+    if (!ok(s)) return std::unexpected(s);
+    return GlobalAddress();
   }
-  put(walk.empty->address, address.word());
-  persist_.persist(&walk.empty->address, sizeof walk.empty->address);
-  put(walk.empty->hash, hash);
-  persist_.flush(&walk.empty->hash, sizeof walk.empty->hash);
-  return Status::kOk;
-}
-
-Result<pool::GlobalAddress> IndexWriter::upsert(uint64_t hash, Bytes key,
-                                                pool::GlobalAddress address) noexcept {
-  Bucket* head_bucket = head(hash);
-  const HeadLock lock(head_bucket);
-  if (!lock.held()) return std::unexpected(Status::kBusy);
-  Walk at;
-  if (const Status s = walk(head_bucket, hash, key, &at); !ok(s)) return std::unexpected(s);
-  if (at.match == nullptr) {
-    if (const Status s = insert(at, hash, address); !ok(s)) return std::unexpected(s);
-    return pool::GlobalAddress();
-  }
-  const pool::GlobalAddress old(get(at.match->address));
-  if (old != address) {
-    put(at.match->address, address.word());
-    persist_.flush(&at.match->address, sizeof at.match->address);
-  }
+  const GlobalAddress old(get(at.slot->address));
+  if (old != address) memory_.set(at.slot->address, address.word());
   return old;
 }
 
-Result<pool::GlobalAddress> IndexWriter::remove(uint64_t hash, Bytes key) noexcept {
-  Bucket* head_bucket = head(hash);
-  const HeadLock lock(head_bucket);
-  if (!lock.held()) return std::unexpected(Status::kBusy);
-  Walk at;
-  if (const Status s = walk(head_bucket, hash, key, &at); !ok(s)) return std::unexpected(s);
-  if (at.match == nullptr) return pool::GlobalAddress();
-  const pool::GlobalAddress old(get(at.match->address));
-  put(at.match->hash, 0);
-  persist_.flush(&at.match->hash, sizeof at.match->hash);
+Result<GlobalAddress> IndexWriter::remove(uint64_t hash, Bytes key) noexcept {
+  const Sections::Section section(sections_);
+  Chain chain;
+  if (const Status s = lock_chain(hash, &chain); !ok(s)) return std::unexpected(s);
+  Found at;
+  if (const Status s = find_key(chain.head, hash, key, &at); !ok(s)) return std::unexpected(s);
+  if (at.slot == nullptr) return GlobalAddress();
+  const GlobalAddress old(get(at.slot->address));
+  clear_slot(memory_, at.slot, at.bucket, at.previous);
   return old;
 }
 
-Result<pool::GlobalAddress> IndexWriter::find(uint64_t hash, Bytes key) noexcept {
-  Walk at;
-  if (const Status s = walk(head(hash), hash, key, &at); !ok(s)) return std::unexpected(s);
-  if (at.match == nullptr) return std::unexpected(Status::kNotFound);
-  return pool::GlobalAddress(get(at.match->address));
+Result<bool> IndexWriter::relocate(uint64_t hash, GlobalAddress from, GlobalAddress to) noexcept {
+  const Sections::Section section(sections_);
+  Chain chain;
+  if (const Status s = lock_chain(hash, &chain); !ok(s)) return std::unexpected(s);
+  Found at;
+  if (const Status s = find_address(chain.head, hash, from, &at); !ok(s)) return std::unexpected(s);
+  if (at.slot == nullptr) return false;
+  memory_.set(at.slot->address, to.word());
+  return true;
+}
+
+Result<bool> IndexWriter::erase_if(uint64_t hash, GlobalAddress address) noexcept {
+  const Sections::Section section(sections_);
+  Chain chain;
+  if (const Status s = lock_chain(hash, &chain); !ok(s)) return std::unexpected(s);
+  Found at;
+  if (const Status s = find_address(chain.head, hash, address, &at); !ok(s)) {
+    return std::unexpected(s);
+  }
+  if (at.slot == nullptr) return false;
+  clear_slot(memory_, at.slot, at.bucket, at.previous);
+  return true;
+}
+
+Result<GlobalAddress> IndexWriter::find(uint64_t hash, Bytes key) noexcept {
+  const Sections::Section section(sections_);
+  for (uint32_t moves = 0; moves < kMovesMax; ++moves) {
+    for (const uint64_t word : {get(root_.current), get(root_.next)}) {
+      if (word == 0) continue;
+      Bucket* head = memory_.head_of(TableRef(word), hash);
+      if ((get(head->header) & kMigratedBit) != 0) continue;
+      Found at;
+      if (const Status s = find_key(head, hash, key, &at); !ok(s)) return std::unexpected(s);
+      if (at.slot == nullptr) return std::unexpected(Status::kNotFound);
+      return GlobalAddress(get(at.slot->address));
+    }
+  }
+  return std::unexpected(Status::kBusy);
 }
 
 void IndexWriter::prefetch_bucket(uint64_t hash) noexcept { __builtin_prefetch(head(hash), 1); }
@@ -155,18 +146,23 @@ void IndexWriter::prefetch_bucket(uint64_t hash) noexcept { __builtin_prefetch(h
 void IndexWriter::prefetch_entries(uint64_t hash) noexcept {
   for (Slot& slot : head(hash)->slots) {
     if (get(slot.hash) != hash) continue;
-    const uint64_t offset = pool::GlobalAddress(get(slot.address)).offset_bytes();
-    if (offset < memory_.size()) __builtin_prefetch(memory_.data() + offset);
+    const uint64_t offset = GlobalAddress(get(slot.address)).offset_bytes();
+    if (offset < memory_.bytes.size()) __builtin_prefetch(memory_.bytes.data() + offset);
   }
 }
 
-void format_table(MutableBytes table, uint16_t version, pool::Persist& persist) noexcept {
+IndexWriter::Scan::Scan(IndexWriter& index) noexcept
+    : index_(index), section_(index.sections_), current_(index.table()) {}
+
+void format_heads(MutableBytes memory, TableRef table, uint64_t begin, uint64_t end,
+                  pool::Persist& persist) noexcept {
   Bucket empty{};
-  empty.header = uint64_t{version} << kVersionShift;
-  for (size_t at = 0; at + sizeof(Bucket) <= table.size(); at += sizeof(Bucket)) {
-    store(table.data() + at, empty);
+  for (uint64_t i = begin; i < end; ++i) {
+    empty.header = chain_header(table.version(), i);
+    store(memory.data() + table.offset_bytes() + i * sizeof(Bucket), empty);
   }
-  persist.flush(table.data(), table.size());
+  persist.flush(memory.data() + table.offset_bytes() + begin * sizeof(Bucket),
+                (end - begin) * sizeof(Bucket));
 }
 
 }  // namespace dinomo::index

@@ -46,10 +46,23 @@ Result<uint64_t> OverflowPool::allocate() noexcept {
   return chunks_.back().offset + chunks_.back().bumped++ * sizeof(Bucket);
 }
 
-void OverflowPool::release(uint64_t offset) noexcept {
+void OverflowPool::retire(uint64_t offset) noexcept {
   const std::lock_guard lock(mutex_);
-  free_.push_back(offset);
-  used_.fetch_sub(1, std::memory_order_relaxed);
+  retired_.push_back(offset);
+  has_retired_.store(true, std::memory_order_relaxed);
+}
+
+void OverflowPool::take_retired(std::vector<uint64_t>* to) {
+  const std::lock_guard lock(mutex_);
+  to->insert(to->end(), retired_.begin(), retired_.end());
+  retired_.clear();
+  has_retired_.store(false, std::memory_order_relaxed);
+}
+
+void OverflowPool::release(std::span<const uint64_t> offsets) noexcept {
+  const std::lock_guard lock(mutex_);
+  free_.insert(free_.end(), offsets.begin(), offsets.end());
+  used_.fetch_sub(offsets.size(), std::memory_order_relaxed);
 }
 
 bool OverflowPool::mark_used(uint64_t offset) noexcept {

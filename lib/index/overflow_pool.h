@@ -3,14 +3,16 @@
 // Which buckets are in use is volatile: recovery walks the chains and tells with mark_used(), so a
 // crash between allocating a bucket and linking it leaks nothing.
 //
-// Thread rule: allocate() and release() from any merge worker (a lock, taken once per chain
-// growth); mark_used() from parallel recovery; the rest at start-up, alone.
+// Thread rule: allocate() and retire() from any merge worker (a lock, taken once per change of a
+// chain's length); take_retired() and release() by the reclaimer; mark_used() from parallel
+// recovery; the rest at start-up, alone.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "index/format.h"
@@ -26,8 +28,15 @@ class OverflowPool {
   /// Pool offset of a bucket with undefined content; kNoSpace when the pool is full.
   Result<uint64_t> allocate() noexcept;
 
-  /// A bucket that no chain refers to and no reader can still be in.
-  void release(uint64_t offset) noexcept;
+  /// A bucket that no chain refers to, durably, but readers may still be in.
+  void retire(uint64_t offset) noexcept;
+
+  /// Appends what was retired since the last call.
+  void take_retired(std::vector<uint64_t>* to);
+  bool has_retired() const noexcept { return has_retired_.load(std::memory_order_relaxed); }
+
+  /// Retired buckets that no reader can be in any more: they are free.
+  void release(std::span<const uint64_t> offsets) noexcept;
 
   /// Recovery: claims a bucket for a chain. False if the offset is no overflow bucket or was
   /// claimed before (crossed chains).
@@ -53,6 +62,8 @@ class OverflowPool {
   std::mutex mutex_;
   std::vector<Chunk> chunks_;
   std::vector<uint64_t> free_;
+  std::vector<uint64_t> retired_;
+  std::atomic<bool> has_retired_{false};
   std::atomic<uint64_t> used_{0};
   std::atomic<uint64_t> capacity_{0};
 };

@@ -47,6 +47,7 @@ struct Config {
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;
   uint32_t buffers = 0;            // packet buffers in all; 0: derived from the above
+  uint32_t large_datagrams = 0;    // reassembled ones under way and held; 0: 128 a worker
   uint16_t handover_slots = 1024;  // datagrams that may wait for a worker; a power of two
   bool promiscuous = true;
   RxChecksum rx_checksum = RxChecksum::kAuto;

@@ -69,6 +69,15 @@ struct [[gnu::packed]] Ipv6Header {
   IpAddress destination;
 };
 
+inline constexpr uint16_t kMoreFragments4 = 0x2000;
+
+struct [[gnu::packed]] FragmentHeader6 {
+  uint8_t next;
+  uint8_t reserved;
+  uint16_t offset_flags;  // offset in bytes, a multiple of 8; bit 0: more fragments
+  uint32_t id;
+};
+
 struct [[gnu::packed]] UdpHeader {
   uint16_t source;
   uint16_t destination;
@@ -104,7 +113,7 @@ inline constexpr size_t kIpv4UdpBytes = sizeof(Ipv4Header) + sizeof(UdpHeader);
 inline constexpr size_t kIpv6UdpBytes = sizeof(Ipv6Header) + sizeof(UdpHeader);
 
 static_assert(sizeof(EthernetHeader) == 14 && sizeof(ArpPacket) == 28);
-static_assert(sizeof(Ipv4Header) == 20 && sizeof(Ipv6Header) == 40);
+static_assert(sizeof(Ipv4Header) == 20 && sizeof(Ipv6Header) == 40 && sizeof(FragmentHeader6) == 8);
 static_assert(sizeof(UdpHeader) == 8 && sizeof(IcmpHeader) == 8 && sizeof(NeighbourMessage) == 24);
 
 }  // namespace dinomo::ingress

@@ -2,30 +2,16 @@
 #include "ingress/ingress.h"
 
 #include <bit>
-#include <cstdio>
-#include <cstdlib>
-
+#include "common/registry.h"
 #include "ingress/driver.h"
 
 namespace dinomo::ingress {
 
 namespace {
 
-constexpr size_t kDriversMax = 8;
-
-struct Registry {
-  std::array<const Driver*, kDriversMax> drivers{};
-  size_t count = 0;
-};
-
-Registry& registry() noexcept {
-  static Registry instance;
+Registry<Driver>& registry() noexcept {
+  static Registry<Driver> instance("ingress");
   return instance;
-}
-
-[[noreturn]] void refuse(const char* name, const char* what) noexcept {
-  std::fprintf(stderr, "ingress driver %s: %s\n", name != nullptr ? name : "(no name)", what);
-  std::abort();
 }
 
 Status invalid(std::string* why, std::string sentence) {
@@ -86,26 +72,11 @@ Status check_config(const Config& c, std::string* why) {
 }
 
 bool register_driver(const Driver* driver) noexcept {
-  Registry& r = registry();
-  if (driver->name == nullptr || driver->open == nullptr) {
-    refuse(driver->name, "a mandatory operation is missing");
-  }
-  if (find_driver(driver->name) != nullptr) refuse(driver->name, "registered twice");
-  if (r.count == kDriversMax) refuse(driver->name, "too many drivers");
-  r.drivers[r.count++] = driver;
-  return true;
+  return registry().add(driver, driver->open != nullptr);
 }
 
-const Driver* find_driver(const std::string& name) noexcept {
-  for (const Driver* d : drivers()) {
-    if (name == d->name) return d;
-  }
-  return nullptr;
-}
+const Driver* find_driver(const std::string& name) noexcept { return registry().find(name); }
 
-std::span<const Driver* const> drivers() noexcept {
-  const Registry& r = registry();
-  return {r.drivers.data(), r.count};
-}
+std::span<const Driver* const> drivers() noexcept { return registry().all(); }
 
 }  // namespace dinomo::ingress

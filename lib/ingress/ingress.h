@@ -6,6 +6,7 @@
 //   for each: parse, serve; reply now or later through
 //       buffer = queue.allocate(peer)       a transmit buffer addressed to a peer
 //       write up to buffer.payload.size() bytes; queue.send(buffer, bytes)  or  queue.drop(buffer)
+//       or, for what may be larger than a frame: queue.send_pieces(peer, pieces)
 //   queue.release(datagrams); queue.flush() hands everything sent to the device
 //
 // A Peer is a value: it can be kept and answered at any later time.
@@ -20,6 +21,10 @@
 #include "common/status.h"
 
 namespace dinomo::ingress {
+
+/// Largest UDP payload. What does not fit a frame travels as IP fragments; received ones are put
+/// together before anybody sees them, so that a payload is always one stretch of memory.
+inline constexpr size_t kDatagramBytesMax = 65'507;
 
 /// Who sent a datagram and how to answer: everything a reply's headers need.
 struct Peer {
@@ -57,8 +62,13 @@ struct QueueCounters {
   uint64_t dropped_malformed = 0;  // Ethernet, IP or UDP headers wrong
   uint64_t dropped_not_ours = 0;   // other address, port or protocol
   uint64_t dropped_checksum = 0;
-  uint64_t dropped_fragment = 0;
-  uint64_t dropped_full = 0;  // a hand-over ring or the transmit queue was full
+  uint64_t dropped_fragment = 0;  // impossible, overlapping, or of a datagram that was given up
+  uint64_t fragments_in = 0;
+  uint64_t fragments_out = 0;
+  uint64_t reassembled = 0;           // datagrams put together by this lcore, for whichever worker
+  uint64_t reassembly_timeouts = 0;   // datagrams of which something never came
+  uint64_t reassembly_evictions = 0;  // datagrams given up because too many waited
+  uint64_t dropped_full = 0;          // a hand-over ring or the transmit queue was full
   uint64_t no_buffer = 0;
   uint64_t answered_arp = 0;
   uint64_t answered_ping = 0;
@@ -79,6 +89,11 @@ class Queue {
   /// Queues the first `bytes` of the payload for sending and takes the buffer back.
   virtual void send(const TransmitBuffer& buffer, size_t bytes) noexcept = 0;
   virtual void drop(const TransmitBuffer& buffer) noexcept = 0;
+  /// Sends the pieces, one behind the other, as one datagram of up to kDatagramBytesMax bytes: in
+  /// one frame if it fits, else as IP fragments. Copies each byte once, into its frame; the pieces
+  /// are the caller's again on return. False if there was no room or no buffers (counted; nothing
+  /// was sent).
+  virtual bool send_pieces(const Peer& peer, std::span<const Bytes> pieces) noexcept = 0;
   /// Sends what is queued. Once per turn.
   virtual void flush() noexcept = 0;
 

@@ -83,7 +83,7 @@ Verdict sort_udp(Bytes segment, const Endpoint& us, bool verify, uint64_t pseudo
 }
 
 Verdict sort_ipv4(Bytes frame, const EthernetHeader& ethernet, const Endpoint& us, Vouched vouched,
-                  Datagram* out) noexcept {
+                  Datagram* out, Fragment* fragment) noexcept {
   if (frame.size() < kL3 + sizeof(Ipv4Header)) return Verdict::kMalformed;
   const auto ip = load<Ipv4Header>(frame.data() + kL3);
   if (!us.owns_ipv4(ip.destination)) return Verdict::kNotOurs;
@@ -96,9 +96,19 @@ Verdict sort_ipv4(Bytes frame, const EthernetHeader& ethernet, const Endpoint& u
   if (!vouched.ip_header && !intact(packet.first(sizeof(Ipv4Header)), 0)) {
     return Verdict::kChecksum;
   }
-  if ((net16(ip.fragment) & 0x3fff) != 0) return Verdict::kFragment;
   if (!usable_source4(ip.source, us)) return Verdict::kMalformed;
   const Bytes segment = packet.subspan(sizeof(Ipv4Header));
+  if (const uint16_t bits = net16(ip.fragment); (bits & 0x3fff) != 0) {
+    if (ip.protocol != kProtocolUdp) return Verdict::kNotOurs;
+    *fragment = {.source = mapped_ipv4(ip.source),
+                 .destination = mapped_ipv4(ip.destination),
+                 .from = ethernet.from,
+                 .id = net16(ip.id),
+                 .offset = size_t{8} * (bits & 0x1fff),
+                 .more = (bits & kMoreFragments4) != 0,
+                 .data = segment};
+    return Verdict::kFragment;
+  }
   if (ip.protocol == kProtocolUdp) {
     out->peer.remote_address = mapped_ipv4(ip.source);
     out->peer.local_address = mapped_ipv4(ip.destination);
@@ -155,8 +165,26 @@ bool extension_header(uint8_t next) noexcept {
   return next == 0 || next == 43 || next == 50 || next == 51 || next == 60 || next == 135;
 }
 
+Verdict sort_fragment6(Bytes payload, const Ipv6Header& ip, const EthernetHeader& ethernet,
+                       const Endpoint& us, Fragment* fragment) noexcept {
+  if (payload.size() < sizeof(FragmentHeader6) || !usable_source6(ip.source, us)) {
+    return Verdict::kMalformed;
+  }
+  const auto header = load<FragmentHeader6>(payload.data());
+  if (header.next != kProtocolUdp) return Verdict::kNotOurs;
+  const uint16_t bits = net16(header.offset_flags);
+  *fragment = {.source = ip.source,
+               .destination = ip.destination,
+               .from = ethernet.from,
+               .id = net32(header.id),
+               .offset = bits & 0xfff8u,
+               .more = (bits & 1) != 0,
+               .data = payload.subspan(sizeof header)};
+  return Verdict::kFragment;
+}
+
 Verdict sort_ipv6(Bytes frame, const EthernetHeader& ethernet, const Endpoint& us, Vouched vouched,
-                  Datagram* out) noexcept {
+                  Datagram* out, Fragment* fragment) noexcept {
   if (frame.size() < kL3 + sizeof(Ipv6Header)) return Verdict::kMalformed;
   const auto ip = load<Ipv6Header>(frame.data() + kL3);
   const uint16_t payload_bytes = net16(ip.payload_bytes);
@@ -178,7 +206,7 @@ Verdict sort_ipv6(Bytes frame, const EthernetHeader& ethernet, const Endpoint& u
     return sort_solicitation(segment, ip, us);
   }
   if (!to_us) return Verdict::kNotOurs;
-  if (ip.next == kProtocolFragment6) return Verdict::kFragment;
+  if (ip.next == kProtocolFragment6) return sort_fragment6(segment, ip, ethernet, us, fragment);
   if (extension_header(ip.next)) return Verdict::kMalformed;
   if (ip.next != kProtocolIcmp6) return Verdict::kNotOurs;
   if (segment.size() < sizeof(IcmpHeader)) return Verdict::kMalformed;
@@ -376,15 +404,17 @@ uint16_t fold_sum(uint64_t sum) noexcept {
   return static_cast<uint16_t>(~sum);
 }
 
-Verdict sort_frame(Bytes frame, const Endpoint& us, Vouched vouched, Datagram* out) noexcept {
+Verdict sort_frame(Bytes frame, const Endpoint& us, Vouched vouched, Datagram* out,
+                   Fragment* fragment) noexcept {
   if (frame.size() < sizeof(EthernetHeader)) return Verdict::kMalformed;
   const auto ethernet = load<EthernetHeader>(frame.data());
   const bool to_us = ethernet.to == us.mac;
   if (!to_us && !group_mac(ethernet.to)) return Verdict::kNotOurs;
   if (!usable_mac(ethernet.from)) return Verdict::kMalformed;
   switch (net16(ethernet.type)) {
-    case kTypeIpv4: return to_us ? sort_ipv4(frame, ethernet, us, vouched, out) : Verdict::kNotOurs;
-    case kTypeIpv6: return sort_ipv6(frame, ethernet, us, vouched, out);
+    case kTypeIpv4:
+      return to_us ? sort_ipv4(frame, ethernet, us, vouched, out, fragment) : Verdict::kNotOurs;
+    case kTypeIpv6: return sort_ipv6(frame, ethernet, us, vouched, out, fragment);
     case kTypeArp:
       return to_us || ethernet.to == kBroadcastMac ? sort_arp(frame, us) : Verdict::kNotOurs;
     default: return Verdict::kNotOurs;

@@ -4,7 +4,7 @@
 //
 // Pure functions over frames: no allocation, no device, safe on any input. Every byte of a frame is
 // looked at only after its bound was checked. VLAN-less Ethernet; IPv4 without options and IPv6
-// without extension headers; fragments are told apart so that they can be counted.
+// without extension headers; fragments are told apart, fragment.h puts them together.
 //
 // No amplification: an answer is never longer than what asked for it, goes to the one station that
 // asked (the all-nodes group for duplicate address detection), and nothing that claims a group,
@@ -74,6 +74,17 @@ struct Vouched {
   bool udp = false;
 };
 
+/// A part of a UDP datagram to one of our addresses, that travelled as several IP packets.
+struct Fragment {
+  IpAddress source{};
+  IpAddress destination{};
+  MacAddress from{};
+  uint32_t id = 0;  // host order
+  size_t offset = 0;
+  bool more = false;  // it is not the last
+  Bytes data;         // points into the frame
+};
+
 enum class Verdict : uint8_t {
   kDatagram,  // for one of our ports
   kArp,       // the next three want answer()
@@ -82,12 +93,13 @@ enum class Verdict : uint8_t {
   kMalformed,  // lengths, options, extension headers, impossible sources
   kNotOurs,    // other station, address, port or protocol
   kChecksum,
-  kFragment,
+  kFragment,  // of UDP
 };
 
 /// Sorts a frame. For kDatagram fills peer and payload of *out (the payload points into the frame);
-/// port_id and handle are left to the caller.
-Verdict sort_frame(Bytes frame, const Endpoint& us, Vouched vouched, Datagram* out) noexcept;
+/// port_id and handle are left to the caller. For kFragment fills *fragment.
+Verdict sort_frame(Bytes frame, const Endpoint& us, Vouched vouched, Datagram* out,
+                   Fragment* fragment) noexcept;
 
 /// Turns the request in `frame` into its answer, in place; returns the answer's length, never more
 /// than the frame's. REQUIRES: sort_frame() gave `verdict` for these very bytes.

@@ -30,8 +30,8 @@ class Replies {
   void add(const ReplyTo& to, wire::Status status, Bytes extras = {}, Bytes value = {}) noexcept {
     add(to.peer, to.session, to.stamp, header_of(to, status), extras, value);
   }
-  /// A reply that fits no datagram becomes kTooLarge. Without a transmit buffer it is dropped (and
-  /// counted by the ingress): the client asks again.
+  /// A reply larger than a frame leaves at once, as a datagram of its own. Without a transmit
+  /// buffer a reply is dropped (and counted by the ingress): the client asks again.
   void add(const ingress::Peer& peer, uint64_t session, uint32_t stamp, wire::MessageHeader header,
            Bytes extras, Bytes value) noexcept;
 
@@ -50,6 +50,9 @@ class Replies {
   static wire::MessageHeader header_of(const ReplyTo& to, wire::Status status) noexcept;
   bool open(Open* slot, const ingress::Peer& peer, uint64_t session, uint32_t stamp) noexcept;
   void close(Open* slot) noexcept;
+  wire::DatagramHeader datagram_header(uint64_t session, uint32_t stamp) const noexcept;
+  void send_alone(const ingress::Peer& peer, uint64_t session, uint32_t stamp,
+                  wire::MessageHeader header, Bytes extras, Bytes value) noexcept;
 
   ingress::Queue* queue_;
   uint32_t ring_version_ = 0;

@@ -2,7 +2,8 @@
 // The mapped pool as the DPM's libraries see it: memory, its allocator by object type, and its
 // durability. Implemented over libpmemobj by dpm::PoolFile, and by plain memory in the simulator.
 //
-// Thread rule: allocate() from any thread, the rest is constant while the pool is open.
+// Thread rule: allocate() and release() from any thread, the rest is constant while the pool is
+// open.
 #pragma once
 
 #include <cstddef>
@@ -37,6 +38,10 @@ class Space {
   using Prepare = void (*)(std::byte* object) noexcept;
   virtual Result<SpaceObject> allocate(ObjectType type, uint64_t bytes, Prepare prepare,
                                        uint64_t prepared_bytes) noexcept = 0;
+
+  /// Gives an object back by its offset, atomically. Nothing may refer to it. An offset that no
+  /// object has is ignored.
+  virtual void release(uint64_t offset) noexcept = 0;
 
   /// Every object of a type. Start-up only.
   virtual std::vector<SpaceObject> objects(ObjectType type) = 0;

@@ -100,6 +100,8 @@ QueueCounters IngressConformance::total() const {
     sum.dropped_not_ours += c.dropped_not_ours;
     sum.dropped_checksum += c.dropped_checksum;
     sum.dropped_fragment += c.dropped_fragment;
+    sum.fragments_out += c.fragments_out;
+    sum.reassembled += c.reassembled;
     sum.dropped_full += c.dropped_full;
     sum.no_buffer += c.no_buffer;
     sum.answered_arp += c.answered_arp;
@@ -148,6 +150,98 @@ TEST_P(IngressConformance, EverySizeArrivesAndItsReplyComesBack) {
   EXPECT_EQ(c.datagrams_in, c.datagrams_out);
   EXPECT_EQ(c.bytes_in, c.bytes_out);
   EXPECT_EQ(c.dropped_malformed + c.dropped_checksum + c.dropped_full + c.no_buffer, 0u);
+}
+
+TEST_P(IngressConformance, LargeDatagramsArriveAndTheirRepliesComeBack) {
+  uint32_t id = 100;
+  for (const bool v6 : {false, true}) {
+    for (const size_t n :
+         {1473ul, 1473ul + 1480ul, 20'001ul, 61'528ul, ingress::kDatagramBytesMax}) {
+      for (uint16_t w = 0; w < workers_; ++w) {
+        const Frame payload = bytes(n, static_cast<uint8_t>(n + w));
+        ASSERT_TRUE(harness_->send_large(them(v6), us(w, v6), payload, ++id)) << n;
+        auto in = receive(w, 1);
+        ASSERT_EQ(in.size(), 1u) << n << " to worker " << w;
+        ASSERT_TRUE(equal(in[0].payload, payload)) << n;
+        EXPECT_EQ(in[0].peer.remote_port, kRemotePort);
+        EXPECT_EQ(in[0].peer.local_port, kBasePort + w);
+        const ingress::Peer peer = in[0].peer;
+        const Bytes whole = in[0].payload;
+        const std::array<Bytes, 4> pieces{whole.first(33), whole.subspan(33, 0),
+                                          whole.subspan(33, 700), whole.subspan(733)};
+        ASSERT_TRUE(queue(w).send_pieces(peer, pieces));
+        queue(w).release(in);
+        flush_all();
+        const auto got = harness_->receive_large();
+        ASSERT_TRUE(got.has_value()) << n;
+        ASSERT_EQ(got->payload, payload) << n;
+        EXPECT_EQ(got->to.port, kRemotePort);
+        EXPECT_EQ(got->from.port, kBasePort + w);
+        EXPECT_EQ(got->to.ip, them(v6).ip);
+      }
+    }
+  }
+  const QueueCounters c = total();
+  EXPECT_EQ(c.reassembled, c.datagrams_in);
+  EXPECT_EQ(c.datagrams_in, c.datagrams_out);
+  EXPECT_EQ(c.bytes_in, c.bytes_out);
+  EXPECT_EQ(c.dropped_fragment + c.dropped_full + c.no_buffer + c.dropped_checksum, 0u);
+}
+
+TEST_P(IngressConformance, PiecesThatFitAFrameAreOne) {
+  ASSERT_TRUE(harness_->send(them(), us(0), bytes(8, 1)));
+  auto in = receive(0, 1);
+  ASSERT_EQ(in.size(), 1u);
+  const Frame payload = bytes(1472, 5);
+  const std::array<Bytes, 2> pieces{Bytes(payload).first(1), Bytes(payload).subspan(1)};
+  ASSERT_TRUE(queue(0).send_pieces(in[0].peer, pieces));
+  queue(0).release(in);
+  flush_all();
+  const auto got = harness_->receive();
+  ASSERT_TRUE(got.has_value());
+  EXPECT_EQ(got->payload, payload);
+  EXPECT_EQ(total().fragments_out, 0u);
+  const Frame too_much = bytes(ingress::kDatagramBytesMax + 1, 5);
+  const Bytes whole(too_much);
+  EXPECT_FALSE(queue(0).send_pieces({}, std::span(&whole, 1)));
+}
+
+TEST_P(IngressConformance, HeldLargeDatagramsAreBoundedAndComeBack) {
+  std::vector<Datagram> held;
+  const Frame payload = bytes(3000, 1);
+  const uint32_t limit = 4000;
+  uint32_t id = 1;
+  while (held.size() < limit) {
+    ASSERT_TRUE(harness_->send_large(them(), us(0), payload, ++id));
+    auto in = receive(0, 1);
+    if (in.empty()) break;
+    held.push_back(in[0]);
+  }
+  ASSERT_LT(held.size(), limit) << "memory without end";
+  EXPECT_GE(held.size(), 64u);
+  for (const Datagram& d : held) ASSERT_TRUE(equal(d.payload, payload));
+  queue(0).release(held);
+  ASSERT_TRUE(harness_->send_large(them(), us(0), payload, ++id));
+  auto in = receive(0, 1);
+  ASSERT_EQ(in.size(), 1u);
+  queue(0).release(in);
+}
+
+TEST_P(IngressConformance, FragmentsThatNeverCompleteStopNobody) {
+  if (!harness_->has_frames()) GTEST_SKIP() << "carries no frames";
+  for (uint32_t id = 0; id < 500; ++id) {
+    Station from = them();
+    from.ip[15] = static_cast<uint8_t>(20 + id % 200);
+    ASSERT_TRUE(harness_->inject(udp_fragments(from, us(0), bytes(3000, 1), 1000 + id)[0]));
+    std::array<Datagram, 32> in;
+    ASSERT_EQ(queue(0).receive(in), 0u);
+  }
+  const Frame payload = bytes(61'440, 7);
+  ASSERT_TRUE(harness_->send_large(them(), us(0), payload, 77));
+  auto in = receive(0, 1);
+  ASSERT_EQ(in.size(), 1u);
+  EXPECT_TRUE(equal(in[0].payload, payload));
+  queue(0).release(in);
 }
 
 TEST_P(IngressConformance, PeersAreValuesAndCanBeAnsweredLater) {

@@ -42,6 +42,18 @@ class IngressHarness {
     return inject(udp_frame(from, to, payload), path);
   }
   virtual std::optional<ReadDatagram> receive() { return read_udp(capture()); }
+  /// The same for datagrams larger than a frame.
+  virtual bool send_large(const Station& from, const Station& to, Bytes payload, uint32_t id) {
+    for (const Frame& f : udp_fragments(from, to, payload, id)) {
+      if (!inject(f)) return false;
+    }
+    return true;
+  }
+  virtual std::optional<ReadDatagram> receive_large() {
+    std::vector<Frame> frames;
+    for (Frame f = capture(); !f.empty(); f = capture()) frames.push_back(std::move(f));
+    return read_fragments(frames);
+  }
 };
 
 struct IngressFactory {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Writes the seed corpora: small valid inputs that a fuzzer starts from.
-// usage: make_seeds datagram|log DIRECTORY
+// usage: make_seeds datagram|log|reassembly DIRECTORY
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -96,17 +96,42 @@ void segments(const std::filesystem::path& folder) {
   }
 }
 
+/// Steps for reassembly_fuzz: datagrams whole, in and against their order, and a mixture.
+void fragments(const std::filesystem::path& folder) {
+  constexpr size_t kUnits = 175;  // of 8 bytes: 1400
+  constexpr size_t kSizes[] = {8, 9, 600, 1481, 3000, 5003, 20'000, 65'515};
+  std::vector<std::byte> mixture;
+  for (size_t which = 0; which < std::size(kSizes); ++which) {
+    std::vector<std::byte> steps;
+    std::vector<std::byte> backwards;
+    for (size_t at = 0; at * 8 < kSizes[which]; at += kUnits) {
+      const uint8_t step[] = {static_cast<uint8_t>(which),       static_cast<uint8_t>(at),
+                              static_cast<uint8_t>(at >> 8),     static_cast<uint8_t>(kUnits),
+                              static_cast<uint8_t>(kUnits >> 8), 0};
+      const auto bytes = std::as_bytes(std::span(step));
+      steps.insert(steps.end(), bytes.begin(), bytes.end());
+      backwards.insert(backwards.begin(), bytes.begin(), bytes.end());
+      if (which < 6) mixture.insert(mixture.end(), bytes.begin(), bytes.end());
+    }
+    write_file(folder / ("forward" + std::to_string(which)), steps);
+    write_file(folder / ("backward" + std::to_string(which)), backwards);
+  }
+  write_file(folder / "mixture", mixture);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string kind = argc == 3 ? argv[1] : "";
-  if (kind != "datagram" && kind != "log") {
-    std::cerr << "usage: make_seeds datagram|log DIRECTORY\n";
+  if (kind != "datagram" && kind != "log" && kind != "reassembly") {
+    std::cerr << "usage: make_seeds datagram|log|reassembly DIRECTORY\n";
     return 2;
   }
   std::filesystem::create_directories(argv[2]);
   if (kind == "datagram") {
     datagrams(argv[2]);
+  } else if (kind == "reassembly") {
+    fragments(argv[2]);
   } else {
     segments(argv[2]);
   }

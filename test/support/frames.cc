@@ -95,7 +95,9 @@ Frame ip_frame(const Station& from, const Station& to, uint8_t protocol, Bytes s
   return f;
 }
 
-Frame udp_frame(const Station& from, const Station& to, Bytes payload) {
+namespace {
+
+Frame udp_segment(const Station& from, const Station& to, Bytes payload) {
   Frame s;
   append16(&s, from.port);
   append16(&s, to.port);
@@ -104,7 +106,90 @@ Frame udp_frame(const Station& from, const Station& to, Bytes payload) {
   append(&s, payload);
   const uint16_t sum = segment_checksum(from.ip, to.ip, 17, s);
   put16(&s, 6, sum != 0 ? sum : 0xffff);
-  return ip_frame(from, to, 17, s);
+  return s;
+}
+
+}  // namespace
+
+Frame udp_frame(const Station& from, const Station& to, Bytes payload) {
+  return ip_frame(from, to, 17, udp_segment(from, to, payload));
+}
+
+Frame fragment_frame(const Station& from, const Station& to, Bytes data, uint32_t id, size_t offset,
+                     bool more) {
+  if (!ingress::is_ipv4(from.ip)) {
+    Frame body;
+    append8(&body, 17);
+    append8(&body, 0);
+    append16(&body, static_cast<unsigned>(offset | (more ? 1 : 0)));
+    append16(&body, id >> 16);
+    append16(&body, id & 0xffff);
+    append(&body, data);
+    return ip_frame(from, to, 44, body);
+  }
+  Frame f = ip_frame(from, to, 17, data);
+  put16(&f, 18, static_cast<uint16_t>(id));
+  put16(&f, 20, static_cast<uint16_t>(offset / 8 | (more ? 0x2000 : 0)));
+  put16(&f, 24, 0);
+  put16(&f, 24, internet_checksum(Bytes(f).subspan(14, 20)));
+  return f;
+}
+
+std::vector<Frame> udp_fragments(const Station& from, const Station& to, Bytes payload, uint32_t id,
+                                 size_t data_bytes) {
+  const Frame segment = udp_segment(from, to, payload);
+  std::vector<Frame> frames;
+  for (size_t at = 0; at < segment.size(); at += data_bytes) {
+    const size_t n = std::min(data_bytes, segment.size() - at);
+    frames.push_back(
+        fragment_frame(from, to, Bytes(segment).subspan(at, n), id, at, at + n < segment.size()));
+  }
+  return frames;
+}
+
+std::optional<ReadDatagram> read_fragments(const std::vector<Frame>& frames) {
+  Frame segment;
+  Station from;
+  Station to;
+  std::optional<uint32_t> id;
+  bool v4 = false;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const Frame& f = frames[i];
+    if (f.size() < 35) return std::nullopt;
+    v4 = be16(f, 12) == 0x0800;
+    if (!v4 && f.size() < 63) return std::nullopt;
+    const uint16_t bits = be16(f, v4 ? 20 : 56);
+    const size_t offset = v4 ? size_t{8} * (bits & 0x1fff) : bits & 0xfff8u;
+    const bool more = (bits & (v4 ? 0x2000 : 1)) != 0;
+    const size_t headers = v4 ? 34 : 62;
+    const size_t length = v4 ? be16(f, 16) + 14u : be16(f, 18) + 54u;
+    const uint32_t this_id = v4 ? be16(f, 18) : uint32_t{be16(f, 58)} << 16 | be16(f, 60);
+    if (length > f.size() || length <= headers || offset != segment.size()) return std::nullopt;
+    if (more != (i + 1 < frames.size()) || (id && *id != this_id)) return std::nullopt;
+    if (v4 && internet_checksum(Bytes(f).subspan(14, 20)) != 0) return std::nullopt;
+    if (std::to_integer<int>(f[v4 ? 23 : 54]) != 17) return std::nullopt;
+    id = this_id;
+    segment.insert(segment.end(), f.begin() + static_cast<ptrdiff_t>(headers),
+                   f.begin() + static_cast<ptrdiff_t>(length));
+    std::memcpy(to.mac.data(), f.data(), 6);
+    std::memcpy(from.mac.data(), f.data() + 6, 6);
+    if (v4) {
+      uint32_t words[2];
+      std::memcpy(words, f.data() + 26, sizeof words);
+      from.ip = ingress::mapped_ipv4(words[0]);
+      to.ip = ingress::mapped_ipv4(words[1]);
+    } else {
+      std::memcpy(from.ip.data(), f.data() + 22, 16);
+      std::memcpy(to.ip.data(), f.data() + 38, 16);
+    }
+  }
+  if (segment.size() < 8 || be16(segment, 4) != segment.size() || be16(segment, 6) == 0 ||
+      segment_checksum(from.ip, to.ip, 17, segment) != 0) {
+    return std::nullopt;
+  }
+  from.port = be16(segment, 0);
+  to.port = be16(segment, 2);
+  return ReadDatagram{from, to, Frame(segment.begin() + 8, segment.end())};
 }
 
 Frame arp_request(const Station& from, const ingress::IpAddress& target) {

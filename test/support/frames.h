@@ -42,6 +42,15 @@ uint16_t segment_checksum(const ingress::IpAddress& from, const ingress::IpAddre
 Frame ip_frame(const Station& from, const Station& to, uint8_t protocol, Bytes segment,
                uint8_t hops = 64);
 Frame udp_frame(const Station& from, const Station& to, Bytes payload);
+/// The same datagram in IP fragments of `data_bytes` (a multiple of 8) each.
+std::vector<Frame> udp_fragments(const Station& from, const Station& to, Bytes payload, uint32_t id,
+                                 size_t data_bytes = 1400);
+/// One fragment with `data` at `offset` of the datagram's segment.
+Frame fragment_frame(const Station& from, const Station& to, Bytes data, uint32_t id, size_t offset,
+                     bool more);
+/// The datagram that frames are the fragments of, in order; nullopt if anything about them is
+/// wrong.
+std::optional<ReadDatagram> read_fragments(const std::vector<Frame>& frames);
 Frame arp_request(const Station& from, const ingress::IpAddress& target);
 Frame echo_request(const Station& from, const Station& to, Bytes data);
 /// To the solicited-node group, with the source's MAC unless the source is unspecified.

@@ -17,7 +17,7 @@ class LoopbackQueue final : public ingress::Queue {
  public:
   struct Sent {
     ingress::Peer peer;
-    std::vector<std::byte> payload;
+    std::vector<std::byte> payload = {};
   };
 
   void put(const ingress::Peer& peer, Bytes payload) {
@@ -62,6 +62,14 @@ class LoopbackQueue final : public ingress::Queue {
   void drop(const ingress::TransmitBuffer& buffer) noexcept override {
     delete static_cast<std::vector<std::byte>*>(buffer.handle);
     --buffers_;
+  }
+  bool send_pieces(const ingress::Peer& peer, std::span<const Bytes> pieces) noexcept override {
+    Sent& sent = sent_.emplace_back(peer);
+    for (const Bytes piece : pieces) {
+      sent.payload.insert(sent.payload.end(), piece.begin(), piece.end());
+    }
+    ++counters_.datagrams_out;
+    return true;
   }
   void flush() noexcept override {}
 

@@ -38,6 +38,10 @@ class MemorySpace final : public pool::Space {
     objects_.emplace_back(type, object);
     return object;
   }
+  void release(uint64_t offset) noexcept override {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(objects_, [&](const auto& o) { return o.second.offset == offset; });
+  }
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override {
     std::vector<pool::SpaceObject> found;
     for (const auto& [t, object] : objects_) {

@@ -38,6 +38,7 @@ struct Options {
   std::string idle = "adaptive";
   ingress::Config ingress;
   double seconds = 0;
+  uint32_t hold = 0;
 };
 
 struct WorkerReport {
@@ -58,11 +59,16 @@ uint32_t echo_turn(ingress::Queue& queue) {
   std::array<ingress::Datagram, 32> in;
   const uint32_t n = queue.receive(in);
   for (uint32_t i = 0; i < n; ++i) {
+    const Bytes payload = in[i].payload;
     const ingress::TransmitBuffer out = queue.allocate(in[i].peer);
     if (!out) continue;
-    const size_t bytes = std::min(out.payload.size(), in[i].payload.size());
-    std::memcpy(out.payload.data(), in[i].payload.data(), bytes);
-    queue.send(out, bytes);
+    if (payload.size() > out.payload.size()) {
+      queue.drop(out);
+      queue.send_pieces(in[i].peer, std::span(&payload, 1));
+      continue;
+    }
+    std::memcpy(out.payload.data(), payload.data(), payload.size());
+    queue.send(out, payload.size());
   }
   queue.release(std::span(in).first(n));
   queue.flush();
@@ -118,6 +124,7 @@ int parse(int argc, char** argv, Options* o) {
   cli.add_option("--mtu", o->ingress.mtu, "bytes");
   cli.add_option("--rx-descriptors", o->ingress.rx_descriptors, "");
   cli.add_option("--idle", o->idle, "busy or adaptive")->check(CLI::IsMember({"busy", "adaptive"}));
+  cli.add_option("--hold", o->hold, "buffers that worker 0 holds, so that the others are used");
   cli.add_option("--seconds", o->seconds, "run that long; 0: until a signal");
   try {
     cli.parse(argc, argv);
@@ -150,6 +157,16 @@ std::unique_ptr<ingress::Ingress> open_port(const Options& o) {
   return std::move(*opened);
 }
 
+std::vector<ingress::TransmitBuffer> take(ingress::Queue& queue, uint32_t count) {
+  std::vector<ingress::TransmitBuffer> taken;
+  while (taken.size() < count) {
+    const ingress::TransmitBuffer buffer = queue.allocate({});
+    if (!buffer) break;
+    taken.push_back(buffer);
+  }
+  return taken;
+}
+
 int run(Options& o) {
   o.ingress.workers = static_cast<uint16_t>(rte_lcore_count());
   const auto ingress = open_port(o);
@@ -178,10 +195,15 @@ int run(Options& o) {
     rte_eal_remote_launch(run_worker, &workers[number], lcore);
     ++number;
   }
+  const std::vector<ingress::TransmitBuffer> held = take(ingress->queue(0), o.hold);
   run_worker(&workers[0]);
   stopping = true;
   rte_eal_mp_wait_lcore();
   for (const Worker& w : workers) print_report(w);
+  for (const ingress::TransmitBuffer& b : held) ingress->queue(0).drop(b);
+  const ingress::PortCounters p = ingress->port_counters();
+  std::printf("port missed %lu errors_in %lu errors_out %lu port_no_buffer %lu\n", p.missed,
+              p.errors_in, p.errors_out, p.no_buffer);
   ingress->stop();
   return 0;
 }

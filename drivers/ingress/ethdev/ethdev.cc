@@ -18,6 +18,8 @@ namespace dinomo::ingress::ethdev {
 
 namespace {
 
+constexpr uint32_t kLargePerWorker = 128;  // half being put together, half held by the engine
+
 class EthIngress final : public Ingress {
  public:
   EthIngress() = default;
@@ -34,7 +36,7 @@ class EthIngress final : public Ingress {
   WaitSource& wait_source(uint16_t worker) noexcept override { return *waits_[worker]; }
   const Capabilities& capabilities() const noexcept override { return port_.capabilities(); }
   const Endpoint& endpoint() const noexcept override { return shared_.us; }
-  PortCounters port_counters() const noexcept override;
+  PortCounters port_counters() const noexcept override { return port_.counters(); }
   bool link_up() noexcept override { return port_.link_up(); }
 
  private:
@@ -112,6 +114,13 @@ Status EthIngress::make_queues(const Config& config, std::string* why) {
     if (setups[w].tx_queue < 0) setups[w].tx_owner = queues_[w % c.tx_queues].get();
   }
   if (const Status s = make_rings(config, &setups, why); !ok(s)) return s;
+  const uint32_t large =
+      config.large_datagrams != 0 ? config.large_datagrams : kLargePerWorker * config.workers;
+  if (!shared_.large.make(large, rte_eth_dev_socket_id(port_.id()))) {
+    *why = "not enough memory for " + std::to_string(large) +
+           " reassembled datagrams of 64 KiB; lower 'large_datagrams'";
+    return Status::kNoSpace;
+  }
   for (uint16_t w = 0; w < config.workers; ++w) queues_[w]->setup(setups[w]);
   return Status::kOk;
 }
@@ -123,6 +132,7 @@ Status EthIngress::start(std::string* why) {
   const auto workers = static_cast<uint16_t>(waits_.size());
   for (uint16_t w = 0; w < workers; ++w) {
     const bool polls_port = w < c.rx_queues;
+    if (polls_port) queues_[w]->set_packet_socket(port_.packet_socket(w));
     waits_[w]->attach(queues_[w].get(), port_.id(), polls_port ? w : -1,
                       polls_port ? port_.socket(w) : -1,
                       polls_port ? port_.interrupt() : Interrupt::kNone,
@@ -134,19 +144,6 @@ Status EthIngress::start(std::string* why) {
 void EthIngress::stop() {
   port_.stop();
   for (const auto& q : queues_) q->discard();
-}
-
-PortCounters EthIngress::port_counters() const noexcept {
-  rte_eth_stats stats{};
-  if (rte_eth_stats_get(port_.id(), &stats) != 0) return {};
-  return {.frames_in = stats.ipackets,
-          .frames_out = stats.opackets,
-          .bytes_in = stats.ibytes,
-          .bytes_out = stats.obytes,
-          .missed = stats.imissed,
-          .errors_in = stats.ierrors,
-          .errors_out = stats.oerrors,
-          .no_buffer = stats.rx_nombuf};
 }
 
 Result<std::unique_ptr<Ingress>> open(const Config& config, std::string* why) {

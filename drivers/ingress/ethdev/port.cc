@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/ingress/ethdev/port.h"
 
+#include <linux/if_packet.h>
+#include <linux/if_xdp.h>
 #include <net/if.h>
 #include <rte_cycles.h>
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,6 +32,14 @@ constexpr int kAfXdp = 44;
 constexpr int kAfXdp = AF_XDP;
 #endif
 
+#ifndef SOL_XDP
+constexpr int kSolXdp = 283;
+#else
+constexpr int kSolXdp = SOL_XDP;
+#endif
+
+constexpr int kWholePacketsBytes = 16 << 20;
+
 constexpr uint32_t kPoolCache = 256;           // buffers that an lcore keeps to itself
 constexpr uint32_t kInFlightPerWorker = 1024;  // received or allocated, and held by the engine
 constexpr uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
@@ -43,6 +55,42 @@ std::string reason(int error) {
 bool is_number(const std::string& text) noexcept {
   return !text.empty() && text.size() <= 5 &&
          std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// As rte_pktmbuf_pool_create(), which always keeps an object within a page. Without hugepages that
+/// leaves a gap behind every buffer, and net_af_xdp reckons without gaps: it registers count times
+/// the object's size with the kernel, which then drops, silently, every frame sent from a buffer
+/// beyond that. `dense`: no gaps. Nullptr and rte_errno on failure.
+rte_mempool* make_buffer_pool(const char* name, uint32_t count, uint32_t cache, uint16_t data_room,
+                              int socket_id, bool dense) {
+  rte_pktmbuf_pool_private layout{};
+  layout.mbuf_data_room_size = data_room;
+  const auto element_bytes = static_cast<uint32_t>(sizeof(rte_mbuf) + data_room);
+  PoolPointer pool(rte_mempool_create_empty(name, count, element_bytes, cache, sizeof layout,
+                                            socket_id, dense ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0));
+  if (pool == nullptr) return nullptr;
+  int error = rte_mempool_set_ops_byname(pool.get(), rte_mbuf_best_mempool_ops(), nullptr);
+  if (error == 0) {
+    rte_pktmbuf_pool_init(pool.get(), &layout);
+    error = std::min(rte_mempool_populate_default(pool.get()), 0);
+  }
+  if (error != 0) {
+    pool.reset();
+    rte_errno = -error;
+    return nullptr;
+  }
+  rte_mempool_obj_iter(pool.get(), rte_pktmbuf_init, nullptr);
+  return pool.release();
+}
+
+/// Packets larger than a frame of the ring wait in the socket's queue.
+void keep_whole_packets(int socket) noexcept {
+  const int on = 1;
+  setsockopt(socket, SOL_PACKET, PACKET_COPY_THRESH, &on, sizeof on);
+  if (setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &kWholePacketsBytes,
+                 sizeof kWholePacketsBytes) != 0) {
+    setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &kWholePacketsBytes, sizeof kWholePacketsBytes);
+  }
 }
 
 /// Peers of these come and go: having none is no error.
@@ -125,6 +173,10 @@ bool Port::fast_path_kernel() const noexcept {
   return device_is("net_af_packet") || device_is("net_af_xdp");
 }
 
+bool Port::needs_physical_addresses() const noexcept {
+  return rte_eal_iova_mode() != RTE_IOVA_VA && !fast_path_kernel();
+}
+
 Status Port::configure(bool interrupts, std::string* why) {
   Capabilities& c = capabilities_;
   rte_eth_conf conf{};
@@ -183,14 +235,21 @@ Status Port::make_pool(std::string* why) {
   // A name may be used again only after the pool is gone; a counter spares us the question.
   static std::atomic<uint32_t> made{0};
   const std::string name = "dinomo_rx" + std::to_string(made.fetch_add(1));
-  pool_.reset(rte_pktmbuf_pool_create(name.c_str(), count, cache, 0, data_room,
-                                      rte_eth_dev_socket_id(id_)));
+  pool_.reset(make_buffer_pool(name.c_str(), count, cache, data_room, rte_eth_dev_socket_id(id_),
+                               !needs_physical_addresses()));
   if (pool_ == nullptr) {
     const uint64_t mib = uint64_t{count} * (data_room + sizeof(rte_mbuf) + 64) >> 20;
     *why = named("not enough memory for " + std::to_string(count) + " packet buffers (" +
                  std::to_string(mib) + " MiB): " + reason(rte_errno) +
                  "; give EAL more (hugepages, or a larger -m with --no-huge), or lower 'buffers', "
                  "'rx_descriptors' or 'workers'");
+    return Status::kNoSpace;
+  }
+  if (device_is("net_af_xdp") && pool_->nb_mem_chunks != 1) {
+    *why = named("its " + std::to_string(count) + " packet buffers lie in " +
+                 std::to_string(pool_->nb_mem_chunks) +
+                 " pieces of memory, and af_xdp can lend the kernel only one; give EAL more "
+                 "memory, or lower 'buffers', 'rx_descriptors' or 'workers'");
     return Status::kNoSpace;
   }
   c.buffers = count;
@@ -284,6 +343,34 @@ Status Port::check_netdev(std::string* why) const {
   return Status::kOk;
 }
 
+PortCounters Port::counters() const noexcept {
+  rte_eth_stats stats{};
+  if (rte_eth_stats_get(id_, &stats) != 0) return {};
+  PortCounters c{.frames_in = stats.ipackets,
+                 .frames_out = stats.opackets,
+                 .bytes_in = stats.ibytes,
+                 .bytes_out = stats.obytes,
+                 .missed = stats.imissed,
+                 .errors_in = stats.ierrors,
+                 .errors_out = stats.oerrors,
+                 .no_buffer = stats.rx_nombuf};
+  if (device_is("net_af_xdp")) add_xdp_counters(&c);
+  return c;
+}
+
+/// What the kernel dropped between its ring and ours; the poll mode driver tells only part of it.
+void Port::add_xdp_counters(PortCounters* c) const noexcept {
+  for (const int socket : sockets_) {
+    xdp_statistics x{};
+    socklen_t bytes = sizeof x;
+    if (socket < 0 || getsockopt(socket, kSolXdp, XDP_STATISTICS, &x, &bytes) != 0) continue;
+    c->missed += x.rx_ring_full;
+    c->no_buffer += x.rx_fill_ring_empty_descs;
+    c->errors_in += x.rx_invalid_descs;
+    c->errors_out += x.tx_invalid_descs;
+  }
+}
+
 bool Port::link_up() noexcept {
   rte_eth_link link{};
   capabilities_.link_up = rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status != 0;
@@ -308,8 +395,10 @@ void Port::choose_wait_method() noexcept {
   if (device_is("net_af_packet")) {
     // Opened when EAL made the port, one a queue, in order.
     const std::vector<int> found = sockets_of(AF_PACKET, static_cast<int>(info_.if_index));
-    if (found.size() >= sockets_.size())
+    if (found.size() >= sockets_.size()) {
       std::copy_n(found.begin(), sockets_.size(), sockets_.begin());
+    }
+    for (const int socket : sockets_) keep_whole_packets(socket);
   }
   const bool all_sockets = std::ranges::none_of(sockets_, [](int s) { return s < 0; });
   c.wait = all_sockets ? WaitMethod::kSocket : WaitMethod::kNone;

@@ -40,7 +40,13 @@ class Port {
   bool fast_path_kernel() const noexcept;  // af_packet or af_xdp: frames come from this kernel
   /// The poll mode driver's socket of a receive queue; -1 if there is none.
   int socket(uint16_t rx_queue) const noexcept;
+  /// Of a receive queue of af_packet, with whole packets where frames were cut; else -1.
+  int packet_socket(uint16_t rx_queue) const noexcept {
+    return device_is("net_af_packet") ? socket(rx_queue) : -1;
+  }
   bool link_up() noexcept;
+  /// Any thread.
+  PortCounters counters() const noexcept;
 
  private:
   Status find(std::string* why);
@@ -52,6 +58,9 @@ class Port {
   Status check_netdev(std::string* why) const;
   void choose_queues() noexcept;
   void choose_wait_method() noexcept;
+  void add_xdp_counters(PortCounters* c) const noexcept;
+  /// True if a device reads buffers by addresses that are not the process's own.
+  bool needs_physical_addresses() const noexcept;
   std::string named(const std::string& rest) const;
   bool device_is(const char* name) const noexcept { return capabilities_.device == name; }
 

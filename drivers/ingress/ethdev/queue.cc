@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/ingress/ethdev/queue.h"
 
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace dinomo::ingress::ethdev {
 
@@ -17,6 +20,39 @@ std::byte* data_of(rte_mbuf* frame) noexcept { return rte_pktmbuf_mtod(frame, st
 
 rte_mbuf* frame_of(void* handle) noexcept { return static_cast<rte_mbuf*>(handle); }
 
+/// An IPv4 packet that says it is longer than its frame.
+bool cut_short(Bytes frame) noexcept {
+  if (frame.size() < sizeof(EthernetHeader) + sizeof(Ipv4Header)) return false;
+  const auto ethernet = load<EthernetHeader>(frame.data());
+  const auto ip = load<Ipv4Header>(frame.data() + sizeof ethernet);
+  return ethernet.type == net16(kTypeIpv4) &&
+         net16(ip.total_bytes) > frame.size() - sizeof ethernet;
+}
+
+/// Takes bytes out of pieces that lie apart.
+class Gather {
+ public:
+  explicit Gather(std::span<const Bytes> pieces) noexcept : rest_(pieces) {}
+
+  /// REQUIRES: the pieces hold so many more.
+  void copy(std::byte* to, size_t bytes) noexcept {
+    while (bytes != 0) {
+      const size_t n = std::min(bytes, rest_.front().size() - used_);
+      if (n != 0) std::memcpy(to, rest_.front().data() + used_, n);
+      to += n;
+      bytes -= n;
+      used_ += n;
+      if (used_ != rest_.front().size()) continue;
+      rest_ = rest_.subspan(1);
+      used_ = 0;
+    }
+  }
+
+ private:
+  std::span<const Bytes> rest_;
+  size_t used_ = 0;  // of the first
+};
+
 }  // namespace
 
 EthQueue::~EthQueue() { discard(); }
@@ -25,6 +61,23 @@ void EthQueue::setup(const QueueSetup& setup) {
   setup_ = setup;
   outboxes_.resize(shared_.workers.size() > 1 ? shared_.workers.size() : 0);
   touched_.resize(outboxes_.size());
+  cycles_per_us_ = std::max<uint64_t>(rte_get_tsc_hz() / 1'000'000, 1);
+  // Workers share their addresses: each has a class of its own. Where they start is of no matter to
+  // correctness, but others should not be able to tell.
+  fragment_id_ =
+      static_cast<uint32_t>(rte_rdtsc()) * static_cast<uint32_t>(shared_.workers.size()) +
+      setup.worker;
+  if (setup.rx_queue >= 0) {
+    reassembler_ = std::make_unique<Reassembler>(ReassemblyConfig{}, &shared_.large);
+  }
+}
+
+void EthQueue::free_handle(void* handle) noexcept {
+  if (is_large(handle)) {
+    shared_.large.give(large_of(handle));
+  } else {
+    rte_pktmbuf_free(frame_of(handle));
+  }
 }
 
 void EthQueue::discard() noexcept {
@@ -32,11 +85,10 @@ void EthQueue::discard() noexcept {
   rte_pktmbuf_free_bulk(stash_.data(), stash_count_);
   pending_count_ = 0;
   stash_count_ = 0;
+  if (reassembler_ != nullptr) reassembler_->clear();
   for (rte_ring* ring : {setup_.inbox, setup_.tx_inbox}) {
-    void* frame = nullptr;
-    while (ring != nullptr && rte_ring_sc_dequeue(ring, &frame) == 0) {
-      rte_pktmbuf_free(frame_of(frame));
-    }
+    void* handle = nullptr;
+    while (ring != nullptr && rte_ring_sc_dequeue(ring, &handle) == 0) free_handle(handle);
   }
 }
 
@@ -86,7 +138,13 @@ bool EthQueue::accept(rte_mbuf* frame, Datagram* out) noexcept {
     vouched.ip_header = ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD || ip == RTE_MBUF_F_RX_IP_CKSUM_NONE;
     vouched.udp = l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE;
   }
-  const Verdict verdict = sort_frame({data_of(frame), frame->data_len}, shared_.us, vouched, out);
+  const Bytes bytes{data_of(frame), frame->data_len};
+  const Verdict verdict = sort_frame(bytes, shared_.us, vouched, out, &fragment_);
+  if (verdict == Verdict::kFragment) [[unlikely]]
+    return accept_fragment(frame, out);
+  if (verdict == Verdict::kMalformed && packet_socket_ >= 0 && cut_short(bytes)) {
+    return accept_cut(frame, out);
+  }
   if (verdict != Verdict::kDatagram) [[unlikely]] {
     dispose(frame, verdict);
     return false;
@@ -101,6 +159,69 @@ bool EthQueue::accept(rte_mbuf* frame, Datagram* out) noexcept {
   ++counters_.datagrams_in;
   counters_.bytes_in += out->payload.size();
   return true;
+}
+
+bool EthQueue::accept_fragment(rte_mbuf* frame, Datagram* out) noexcept {
+  LargeDatagram* const whole =
+      reassembler_->add(fragment_, shared_.us, rte_rdtsc() / cycles_per_us_);
+  rte_pktmbuf_free(frame);
+  const ReassemblyCounters& c = reassembler_->counters();
+  counters_.fragments_in = c.fragments;
+  counters_.dropped_fragment = c.refused;
+  counters_.reassembly_timeouts = c.timeouts;
+  counters_.reassembly_evictions = c.evicted;
+  if (whole == nullptr) return false;
+  ++counters_.reassembled;
+  return route_large(whole, out);
+}
+
+/// net_af_packet makes its socket join a fanout group that defragments IPv4, in front of the ring
+/// that the port reads; there a datagram of several frames is cut to the size of one. The kernel
+/// keeps such a packet whole in the socket's queue (PACKET_COPY_THRESH), in the order of the
+/// frames.
+bool EthQueue::accept_cut(rte_mbuf* frame, Datagram* out) noexcept {
+  rte_pktmbuf_free(frame);
+  LargeDatagram* const whole = shared_.large.take();
+  if (whole == nullptr) {
+    ++counters_.no_buffer;
+    return false;
+  }
+  constexpr size_t kHead = sizeof(EthernetHeader) + sizeof(Ipv4Header);
+  const MutableBytes room = MutableBytes(whole->memory).subspan(LargeDatagram::kHeadBytes - kHead);
+  const ssize_t got = recv(packet_socket_, room.data(), room.size(), MSG_DONTWAIT);
+  const Bytes packet = room.first(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  Datagram sorted;
+  // Whoever cuts a datagram in pieces has computed its checksum before: it is there to be checked.
+  const Verdict verdict =
+      sort_frame(packet, shared_.us, {.ip_header = true, .udp = false}, &sorted, &fragment_);
+  if (verdict != Verdict::kDatagram) {
+    ++(verdict == Verdict::kChecksum ? counters_.dropped_checksum : counters_.dropped_malformed);
+    shared_.large.give(whole);
+    return false;
+  }
+  whole->peer = sorted.peer;
+  whole->segment_bytes = sizeof(UdpHeader) + sorted.payload.size();
+  ++counters_.reassembled;
+  return route_large(whole, out);
+}
+
+bool EthQueue::route_large(LargeDatagram* whole, Datagram* out) noexcept {
+  const auto worker = static_cast<uint16_t>(whole->peer.local_port - shared_.us.base_port);
+  if (worker != setup_.worker) {
+    hand_over(large_handle(whole), worker);
+    return false;
+  }
+  deliver_large(whole, out);
+  return true;
+}
+
+void EthQueue::deliver_large(LargeDatagram* whole, Datagram* out) noexcept {
+  out->peer = whole->peer;
+  out->peer.port_id = shared_.port_id;
+  out->payload = whole->payload();
+  out->handle = large_handle(whole);
+  ++counters_.datagrams_in;
+  counters_.bytes_in += out->payload.size();
 }
 
 void EthQueue::dispose(rte_mbuf* frame, Verdict verdict) noexcept {
@@ -126,23 +247,21 @@ void EthQueue::dispose(rte_mbuf* frame, Verdict verdict) noexcept {
 
 // ---------------------------------------------------------------------------- hand-over
 
-void EthQueue::hand_over(rte_mbuf* frame, uint16_t worker) noexcept {
+void EthQueue::hand_over(void* handle, uint16_t worker) noexcept {
   Outbox& outbox = outboxes_[worker];
   if (outbox.count == 0) touched_[touched_count_++] = worker;
-  outbox.frames[outbox.count++] = frame;
+  outbox.handles[outbox.count++] = handle;
 }
 
 void EthQueue::flush_outboxes() noexcept {
   for (uint16_t t = 0; t < touched_count_; ++t) {
     Outbox& outbox = outboxes_[touched_[t]];
     EthQueue& target = *shared_.workers[touched_[t]];
-    const unsigned taken = rte_ring_mp_enqueue_burst(
-        target.setup_.inbox, reinterpret_cast<void**>(outbox.frames.data()), outbox.count, nullptr);
+    const unsigned taken = rte_ring_mp_enqueue_burst(target.setup_.inbox, outbox.handles.data(),
+                                                     outbox.count, nullptr);
     counters_.handed_over_out += taken;
-    if (taken != outbox.count) {
-      counters_.dropped_full += outbox.count - taken;
-      rte_pktmbuf_free_bulk(outbox.frames.data() + taken, outbox.count - taken);
-    }
+    counters_.dropped_full += outbox.count - taken;
+    for (unsigned i = taken; i < outbox.count; ++i) free_handle(outbox.handles[i]);
     outbox.count = 0;
     target.bell_.ring();
   }
@@ -151,22 +270,27 @@ void EthQueue::flush_outboxes() noexcept {
 
 uint32_t EthQueue::poll_inbox(std::span<Datagram> out) noexcept {
   if (out.empty()) return 0;
-  std::array<rte_mbuf*, kBurst> frames;
+  std::array<void*, kBurst> handles;
   const auto room = static_cast<unsigned>(std::min<size_t>(kBurst, out.size()));
-  const unsigned got = rte_ring_sc_dequeue_burst(
-      setup_.inbox, reinterpret_cast<void**>(frames.data()), room, nullptr);
+  const unsigned got = rte_ring_sc_dequeue_burst(setup_.inbox, handles.data(), room, nullptr);
   uint32_t n = 0;
   for (unsigned i = 0; i < got; ++i) {
     Datagram* const to = &out[n];
+    if (is_large(handles[i])) {
+      deliver_large(large_of(handles[i]), to);
+      ++n;
+      continue;
+    }
+    rte_mbuf* const frame = frame_of(handles[i]);
     const Vouched all{.ip_header = true, .udp = true};
     // Sorted once already, by the lcore that received it, so the verdict cannot differ.
-    if (sort_frame({data_of(frames[i]), frames[i]->data_len}, shared_.us, all, to) !=
+    if (sort_frame({data_of(frame), frame->data_len}, shared_.us, all, to, &fragment_) !=
         Verdict::kDatagram) [[unlikely]] {
-      dispose(frames[i], Verdict::kMalformed);
+      dispose(frame, Verdict::kMalformed);
       continue;
     }
     to->peer.port_id = shared_.port_id;
-    to->handle = frames[i];
+    to->handle = frame;
     ++counters_.datagrams_in;
     counters_.bytes_in += to->payload.size();
     ++n;
@@ -181,7 +305,11 @@ void EthQueue::release(std::span<Datagram> datagrams) noexcept {
     const size_t n = std::min<size_t>(kBurst, datagrams.size());
     unsigned count = 0;
     for (Datagram& d : datagrams.first(n)) {
-      if (d.handle != nullptr) frames[count++] = frame_of(d.handle);
+      if (is_large(d.handle)) {
+        shared_.large.give(large_of(d.handle));
+      } else if (d.handle != nullptr) {
+        frames[count++] = frame_of(d.handle);
+      }
       d.handle = nullptr;
       d.payload = {};
     }
@@ -241,6 +369,66 @@ void EthQueue::drop(const TransmitBuffer& buffer) noexcept {
   } else {
     rte_pktmbuf_free(frame);
   }
+}
+
+bool EthQueue::send_pieces(const Peer& peer, std::span<const Bytes> pieces) noexcept {
+  size_t bytes = 0;
+  for (const Bytes piece : pieces) bytes += piece.size();
+  if (bytes > shared_.mtu - (header_bytes(peer) - sizeof(EthernetHeader))) {
+    return send_fragments(peer, pieces, bytes);
+  }
+  const TransmitBuffer buffer = allocate(peer);
+  if (!buffer) return false;
+  Gather(pieces).copy(buffer.payload.data(), bytes);
+  send(buffer, bytes);
+  return true;
+}
+
+bool EthQueue::send_fragments(const Peer& peer, std::span<const Bytes> pieces,
+                              size_t bytes) noexcept {
+  const size_t room = fragment_data_bytes(peer, shared_.mtu);
+  const size_t segment = sizeof(UdpHeader) + bytes;
+  const auto count = static_cast<uint16_t>((segment + room - 1) / room);
+  if (bytes > kDatagramBytesMax || count > kFragmentsMax) {
+    ++counters_.dropped_malformed;
+    return false;
+  }
+  if (pending_count_ + count > kPendingMax) flush();
+  if (pending_count_ + count > kPendingMax) {
+    ++counters_.dropped_full;
+    return false;
+  }
+  // All or nothing: a part would only fill the receiver's memory until it gives up.
+  rte_mbuf** const frames = pending_.data() + pending_count_;
+  if (rte_pktmbuf_alloc_bulk(shared_.pool, frames, count) != 0) {
+    ++counters_.no_buffer;
+    return false;
+  }
+  fragment_id_ += static_cast<uint32_t>(shared_.workers.size());
+  Gather gather(pieces);
+  uint64_t sum = 0;
+  for (uint16_t i = 0; i < count; ++i) {
+    const size_t offset = i * room;
+    const size_t size = std::min(room, segment - offset);
+    const size_t headers = fragment_header_bytes(peer);
+    std::byte* const at = data_of(frames[i]);  // keeps its headroom: headers go before it
+    const size_t skip = i == 0 ? sizeof(UdpHeader) : 0;
+    if (i == 0) store(at, large_udp_header(peer, bytes));
+    gather.copy(at + skip, size - skip);
+    sum += sum_words({at, size});  // all but the last are a multiple of 8: sums may be added
+    frames[i]->data_off = static_cast<uint16_t>(frames[i]->data_off - headers);
+    frames[i]->data_len = static_cast<uint16_t>(headers + size);
+    frames[i]->pkt_len = frames[i]->data_len;
+    write_fragment_headers(at - headers, peer, shared_.us.mac, fragment_id_, offset, size,
+                           i + 1 < count);
+  }
+  store(data_of(frames[0]) + fragment_header_bytes(peer) + offsetof(UdpHeader, checksum),
+        large_udp_checksum(peer, bytes, sum));
+  pending_count_ += count;
+  counters_.fragments_out += count;
+  ++counters_.datagrams_out;
+  counters_.bytes_out += bytes;
+  return true;
 }
 
 bool EthQueue::push(rte_mbuf* frame) noexcept {

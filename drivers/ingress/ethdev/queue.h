@@ -17,8 +17,10 @@
 #include <memory>
 #include <vector>
 
+#include "drivers/ingress/ethdev/large.h"
 #include "drivers/ingress/ethdev/wait.h"
 #include "ingress/driver.h"
+#include "ingress/fragment.h"
 #include "ingress/responder.h"
 
 namespace dinomo::ingress::ethdev {
@@ -27,11 +29,6 @@ inline constexpr uint16_t kBurst = 32;
 inline constexpr uint16_t kPendingMax = 256;  // frames that wait for the transmit queue
 
 class EthQueue;
-
-struct RingDeleter {
-  void operator()(rte_ring* ring) const noexcept { rte_ring_free(ring); }
-};
-using RingPointer = std::unique_ptr<rte_ring, RingDeleter>;
 
 /// What the queues of a port have in common. Read only while the port runs.
 struct PortShared {
@@ -42,6 +39,7 @@ struct PortShared {
   bool tx_offload = false;
   ChecksumWork tx_work = ChecksumWork::kFull;
   rte_mempool* pool = nullptr;
+  LargePool large;
   Endpoint us;
   std::vector<EthQueue*> workers;
 };
@@ -57,19 +55,22 @@ struct QueueSetup {
 
 class EthQueue final : public Queue {
  public:
-  explicit EthQueue(const PortShared& shared) noexcept : shared_(shared) {}
+  explicit EthQueue(PortShared& shared) noexcept : shared_(shared) {}
   ~EthQueue() override;
   EthQueue(const EthQueue&) = delete;
   EthQueue& operator=(const EthQueue&) = delete;
 
   /// Control thread, before the worker starts.
   void setup(const QueueSetup& setup);
+  /// Control thread, before the worker starts: what was cut to fit a frame can be read here.
+  void set_packet_socket(int socket) noexcept { packet_socket_ = socket; }
 
   uint32_t receive(std::span<Datagram> out) noexcept override;
   void release(std::span<Datagram> datagrams) noexcept override;
   TransmitBuffer allocate(const Peer& peer) noexcept override;
   void send(const TransmitBuffer& buffer, size_t bytes) noexcept override;
   void drop(const TransmitBuffer& buffer) noexcept override;
+  bool send_pieces(const Peer& peer, std::span<const Bytes> pieces) noexcept override;
   void flush() noexcept override;
 
   bool transmit_pending() const noexcept { return pending_count_ != 0; }
@@ -80,7 +81,7 @@ class EthQueue final : public Queue {
  private:
   struct Outbox {  // a burst's datagrams for another worker
     uint16_t count = 0;
-    std::array<rte_mbuf*, kBurst> frames;
+    std::array<void*, kBurst> handles;
   };
 
   uint32_t poll_port(std::span<Datagram> out) noexcept;
@@ -88,15 +89,26 @@ class EthQueue final : public Queue {
   /// True if *out was filled and belongs to the caller.
   bool accept(rte_mbuf* frame, Datagram* out) noexcept;
   void dispose(rte_mbuf* frame, Verdict verdict) noexcept;
-  void hand_over(rte_mbuf* frame, uint16_t worker) noexcept;
+  bool accept_fragment(rte_mbuf* frame, Datagram* out) noexcept;
+  bool accept_cut(rte_mbuf* frame, Datagram* out) noexcept;
+  bool route_large(LargeDatagram* whole, Datagram* out) noexcept;
+  void deliver_large(LargeDatagram* whole, Datagram* out) noexcept;
+  void free_handle(void* handle) noexcept;
+  void hand_over(void* handle, uint16_t worker) noexcept;
   void flush_outboxes() noexcept;
   /// False if it had to be dropped.
   bool push(rte_mbuf* frame) noexcept;
+  bool send_fragments(const Peer& peer, std::span<const Bytes> pieces, size_t bytes) noexcept;
   void collect_tx_inbox() noexcept;
   uint16_t transmit(rte_mbuf** frames, uint16_t count) noexcept;
 
-  const PortShared& shared_;
+  PortShared& shared_;
   QueueSetup setup_;
+  std::unique_ptr<Reassembler> reassembler_;  // with a receive queue only
+  Fragment fragment_;                         // the one in hand
+  uint64_t cycles_per_us_ = 1;
+  uint32_t fragment_id_ = 0;
+  int packet_socket_ = -1;  // af_packet's
   uint32_t turn_ = 0;
   uint16_t stash_count_ = 0;
   uint16_t pending_count_ = 0;

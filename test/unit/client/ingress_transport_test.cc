@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include "test/support/loopback_ingress.h"
 
@@ -19,7 +21,6 @@ class IngressTransportTest : public ::testing::Test {
     IngressTransport::Local local;
     local.address = *parse_address("10.0.0.1:20000", 1);
     local.next_hop_mac = kNextHop;
-    local.datagram_bytes_max = 1472;
     return local;
   }
   ingress::Peer from(const char* address) {
@@ -52,6 +53,22 @@ TEST_F(IngressTransportTest, AddressesWhatItSends) {
   EXPECT_EQ(sent[0].peer.local_port, 20000);
   EXPECT_EQ(sent[0].peer.local_address, local().address.ip);
   EXPECT_EQ(sent[0].peer.remote_mac, kNextHop);
+}
+
+TEST_F(IngressTransportTest, CarriesWhatIsLargerThanAFrame) {
+  const LinkId link = *transport_.open(*parse_address("10.0.0.2:11300", 1));
+  EXPECT_TRUE(transport_.allocate(link, ingress::kDatagramBytesMax + 1).empty());
+  const MutableBytes buffer = transport_.allocate(link, 60'000);
+  ASSERT_EQ(buffer.size(), 60'000u);
+  std::fill(buffer.begin(), buffer.end(), std::byte{7});
+  transport_.send(59'999);
+  send_one(link);
+  const auto sent = queue_.take();
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[0].payload, std::vector<std::byte>(59'999, std::byte{7}));
+  EXPECT_EQ(sent[0].peer.remote_port, 11300);
+  EXPECT_EQ(sent[1].payload.size(), 7u);
+  EXPECT_EQ(queue_.open_buffers(), 0u);
 }
 
 TEST_F(IngressTransportTest, LearnsTheMacFromReplies) {

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "index/reclaimer.h"
 #include "test/unit/index/table_fixture.h"
 
 namespace dinomo::index {
@@ -178,6 +179,90 @@ TEST(IndexWriter, WritersOfOneChainDoNotDisturbEachOther) {
   Model all;
   for (const Model& m : models) all.insert(m.begin(), m.end());
   expect_same(t, all, kKeys * kThreads);
+}
+
+TEST(IndexWriter, RelocateAndEraseIfActOnlyOnTheAddressTheyName) {
+  Table t(2);
+  std::vector<GlobalAddress> at;
+  for (uint32_t i = 0; i < 20; ++i) {  // equal hashes, over several buckets
+    at.push_back(t.keys.write(i, key_name(i)));
+    ASSERT_TRUE(t.writer->upsert(42, as_bytes(key_name(i)), at[i]));
+  }
+  const GlobalAddress moved = t.keys.write(30, key_name(13));
+  EXPECT_TRUE(*t.writer->relocate(42, at[13], moved));
+  EXPECT_EQ(*t.writer->find(42, as_bytes(key_name(13))), moved);
+  // A newer put has won meanwhile: the copy and the expiry of the old entry change nothing.
+  EXPECT_FALSE(*t.writer->relocate(42, at[13], t.keys.write(31, key_name(13))));
+  EXPECT_FALSE(*t.writer->erase_if(42, at[13]));
+  EXPECT_FALSE(*t.writer->erase_if(43, moved));
+  EXPECT_EQ(*t.writer->find(42, as_bytes(key_name(13))), moved);
+  EXPECT_TRUE(*t.writer->erase_if(42, moved));
+  EXPECT_FALSE(*t.writer->erase_if(42, moved));
+  EXPECT_FALSE(t.writer->find(42, as_bytes(key_name(13))));
+  for (uint32_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(t.writer->find(42, as_bytes(key_name(i))).has_value(), i != 13) << i;
+  }
+}
+
+TEST(IndexWriter, AScanVisitsEverySlotOnce) {
+  Table t(3);
+  std::map<uint64_t, uint32_t> seen;
+  for (uint32_t i = 0; i < 200; ++i) {
+    ASSERT_TRUE(t.writer->upsert(weak_hash(key_name(i)), as_bytes(key_name(i)),
+                                 t.keys.write(i, key_name(i))));
+  }
+  IndexWriter::Scan scan(*t.writer);
+  ASSERT_EQ(scan.heads(), 8u);
+  for (uint64_t head = 0; head < 8; head += 3) {  // ranges may go over the end
+    ASSERT_EQ(scan.visit(head, head + 3, [&](uint64_t, GlobalAddress a) { ++seen[a.word()]; }),
+              Status::kOk);
+  }
+  EXPECT_EQ(seen.size(), 200u);
+  for (const auto& [word, times] : seen) EXPECT_EQ(times, 1u);
+  t.writer->head(42)->next = t.space.memory().size();
+  EXPECT_EQ(scan.visit(0, 8, [](uint64_t, GlobalAddress) {}), Status::kCorrupt);
+}
+
+TEST(IndexWriter, EmptyOverflowBucketsAreUnlinkedAndServeAgain) {
+  Table t(2);
+  Reclaimer reclaimer(t.space, *t.overflow, t.writer->sections());
+  constexpr uint64_t kGrace = 1000;
+  for (uint32_t round = 0; round < 3; ++round) {
+    for (uint32_t i = 0; i < 60; ++i) {
+      ASSERT_TRUE(t.writer->upsert(42, as_bytes(key_name(i)), t.keys.write(i, key_name(i))));
+    }
+    const uint64_t used = t.overflow->used();
+    EXPECT_EQ(used, 19u);
+    for (uint32_t i = 0; i < 60; ++i) {
+      ASSERT_TRUE(t.writer->remove(42, as_bytes(key_name((i * 7) % 60))));
+    }
+    EXPECT_EQ(t.writer->head(42)->next, 0u);  // G7: no chain of empty buckets stays behind
+    EXPECT_EQ(reclaimer.poll(round * 10 * kGrace, kGrace), 0u);
+    EXPECT_EQ(reclaimer.poll(round * 10 * kGrace + kGrace - 1, kGrace), 0u);
+    EXPECT_EQ(t.overflow->used(), used);
+    {
+      const Sections::Section reader(t.writer->sections());
+      // Entered after the wait began: does not hold it up.
+      EXPECT_EQ(reclaimer.poll(round * 10 * kGrace + kGrace, kGrace), used);
+    }
+    EXPECT_EQ(t.overflow->used(), 0u);
+  }
+  EXPECT_EQ(t.overflow->capacity(), 1024u);  // the same buckets, again and again
+}
+
+TEST(Reclaimer, WaitsForWhoWasThereFirst) {
+  Table t(2);
+  Reclaimer reclaimer(t.space, *t.overflow, t.writer->sections());
+  {
+    const IndexWriter::Scan scan(*t.writer);
+    reclaimer.retire_table(t.ref.offset_bytes());
+    EXPECT_EQ(reclaimer.poll(1, 0), 0u);
+    EXPECT_EQ(reclaimer.poll(1'000'000'000, 0), 0u);
+    EXPECT_EQ(t.space.objects(pool::ObjectType::kIndexTable).size(), 1u);
+  }
+  EXPECT_EQ(reclaimer.poll(1'000'000'001, 0), 1u);
+  EXPECT_TRUE(t.space.objects(pool::ObjectType::kIndexTable).empty());
+  EXPECT_TRUE(reclaimer.idle());
 }
 
 TEST(OverflowPool, RecoveryFreesWhatNoChainRefersTo) {

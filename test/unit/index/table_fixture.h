@@ -46,14 +46,19 @@ struct Table {
     const uint64_t bytes = (uint64_t{1} << buckets_log2) * sizeof(Bucket);
     const auto table = space.allocate(pool::ObjectType::kIndexTable, bytes, nullptr, 0);
     ref = pool::TableRef(table->offset, buckets_log2, 1);
-    format_table({space.at(table->offset), bytes}, 1, space.persist());
+    format_heads(space.memory(), ref, 0, ref.buckets(), space.persist());
+    root().current = ref.word();
     overflow = std::make_unique<OverflowPool>(space, chunk_buckets);
     overflow->finish_recovery();
     open();
   }
   void open() {
-    writer = std::make_unique<IndexWriter>(space.memory(), ref, space.persist(), keys, *overflow);
+    writer =
+        std::make_unique<IndexWriter>(space.memory(), root(), space.persist(), keys, *overflow);
   }
+  pool::IndexRoot& root() { return *space.record<pool::IndexRoot>(kRootOffset); }
+
+  static constexpr uint64_t kRootOffset = 8192;
 
   test::MemorySpace space;
   Keys keys;

@@ -36,7 +36,8 @@ const Station kThem6{kTheirMac, ip("fd00::9"), 4444};
 
 Verdict sort(Bytes frame, Vouched vouched = {}) {
   Datagram d;
-  return sort_frame(frame, kUs, vouched, &d);
+  Fragment fragment;
+  return sort_frame(frame, kUs, vouched, &d, &fragment);
 }
 
 struct Family {
@@ -56,7 +57,8 @@ TEST_P(BothFamilies, DatagramKeepsPeerAndPayload) {
     const Frame payload = test::bytes(n, 3);
     const Frame frame = test::udp_frame(them, us, payload);
     Datagram d;
-    ASSERT_EQ(sort_frame(frame, kUs, {}, &d), Verdict::kDatagram) << n;
+    Fragment fragment;
+    ASSERT_EQ(sort_frame(frame, kUs, {}, &d, &fragment), Verdict::kDatagram) << n;
     EXPECT_EQ(d.peer.remote_address, them.ip);
     EXPECT_EQ(d.peer.local_address, us.ip);
     EXPECT_EQ(d.peer.remote_mac, them.mac);
@@ -71,15 +73,17 @@ TEST_P(BothFamilies, EthernetPaddingIsNotPayload) {
   Frame frame = test::udp_frame(them, us, test::bytes(1, 3));
   frame.resize(frame.size() + 20);
   Datagram d;
-  ASSERT_EQ(sort_frame(frame, kUs, {}, &d), Verdict::kDatagram);
+  Fragment fragment;
+  ASSERT_EQ(sort_frame(frame, kUs, {}, &d, &fragment), Verdict::kDatagram);
   EXPECT_EQ(d.payload.size(), 1u);
 }
 
 TEST_P(BothFamilies, HeadersWrittenReadBack) {
   const auto& [us, them, l4] = GetParam();
   Datagram d;
+  Fragment fragment;
   const Frame request = test::udp_frame(them, us, test::bytes(5, 1));
-  ASSERT_EQ(sort_frame(request, kUs, {}, &d), Verdict::kDatagram);
+  ASSERT_EQ(sort_frame(request, kUs, {}, &d, &fragment), Verdict::kDatagram);
   for (size_t n : {0, 1, 2, 3, 4, 5, 63, 64, 65, 1000, 1452}) {
     const Frame payload = test::bytes(n, 8);
     Frame reply(header_bytes(d.peer) + n);
@@ -133,12 +137,13 @@ TEST_P(BothFamilies, EveryFlippedBitOfADatagramIsNoticed) {
   const auto& [us, them, l4] = GetParam();
   const Frame good = test::udp_frame(them, us, test::bytes(32, 5));
   Datagram d;
+  Fragment fragment;
   for (size_t bit = 14 * 8; bit < good.size() * 8; ++bit) {
     Frame bad = good;
     bad[bit / 8] ^= std::byte{1} << (bit % 8);
     const bool flow_label = l4 == 54 && bit / 8 < 18;  // traffic class, flow label: unprotected
     const bool hop_limit = l4 == 54 && bit / 8 == 21;
-    const Verdict v = sort_frame(bad, kUs, {}, &d);
+    const Verdict v = sort_frame(bad, kUs, {}, &d, &fragment);
     if ((flow_label && bit / 8 != 14) || (flow_label && bit % 8 < 4) || hop_limit) {
       EXPECT_EQ(v, Verdict::kDatagram) << bit;
     } else {
@@ -168,10 +173,11 @@ TEST_P(BothFamilies, TruncationsNeverPass) {
   const Frame datagram = test::udp_frame(them, us, test::bytes(32, 5));
   const Frame ping = test::echo_request(them, us, test::bytes(32, 5));
   Datagram d;
+  Fragment fragment;
   for (const Frame& whole : {datagram, ping}) {
     for (size_t n = 0; n < whole.size(); ++n) {
       const Frame cut(whole.begin(), whole.begin() + static_cast<long>(n));  // exact for ASan
-      const Verdict v = sort_frame(cut, kUs, {.ip_header = true, .udp = true}, &d);
+      const Verdict v = sort_frame(cut, kUs, {.ip_header = true, .udp = true}, &d, &fragment);
       EXPECT_EQ(v, Verdict::kMalformed) << n;
     }
   }
@@ -271,7 +277,10 @@ TEST(Ipv6, ExtensionHeadersAndFragmentsAreDroppedApart) {
   for (uint8_t next : {0, 43, 60}) {
     EXPECT_EQ(sort(test::ip_frame(kThem6, kUs6, next, test::bytes(16, 1))), Verdict::kMalformed);
   }
-  EXPECT_EQ(sort(test::ip_frame(kThem6, kUs6, 44, test::bytes(16, 1))), Verdict::kFragment);
+  EXPECT_EQ(sort(test::fragment_frame(kThem6, kUs6, test::bytes(16, 1), 5, 0, true)),
+            Verdict::kFragment);
+  EXPECT_EQ(sort(test::ip_frame(kThem6, kUs6, 44, test::bytes(7, 1))), Verdict::kMalformed);
+  EXPECT_EQ(sort(test::ip_frame(kThem6, kUs6, 44, test::bytes(16, 58))), Verdict::kNotOurs);
 }
 
 TEST(Arp, RequestForUsIsAnswered) {
@@ -379,8 +388,9 @@ TEST(Robustness, AnswersAreNeverLongerWhateverComes) {
     if (random() % 8 == 0) frame = test::bytes(random() % 128, static_cast<uint8_t>(random()));
     frame.shrink_to_fit();
     Datagram d;
+    Fragment fragment;
     const Vouched vouched{.ip_header = random() % 2 == 0, .udp = random() % 2 == 0};
-    const Verdict v = sort_frame(frame, kUs, vouched, &d);
+    const Verdict v = sort_frame(frame, kUs, vouched, &d, &fragment);
     ++seen[static_cast<size_t>(v)];
     if (v == Verdict::kDatagram) {
       const auto* const end = frame.data() + frame.size();

@@ -70,18 +70,36 @@ TEST(Replies, AFullDatagramIsFollowedByAnother) {
   EXPECT_EQ(queue.take().size(), 3u);
 }
 
-TEST(Replies, WhatFitsNoDatagramIsTooLarge) {
-  test::LoopbackQueue queue;
-  Replies replies(&queue);
-  const std::string value(2000, 'v');
-  replies.add(to(1000, 9, 1), wire::Status::kOk, {}, as_bytes(value));
-  replies.flush();
-  const auto sent = queue.take();
-  ASSERT_EQ(sent.size(), 1u);
-  wire::Reader reader(sent[0].payload, wire::Kind::kReply);
-  wire::Message m;
-  ASSERT_TRUE(reader.next(&m));
-  EXPECT_EQ(m.status(), wire::Status::kTooLarge);
+TEST(Replies, WhatFitsNoFrameTravelsAlone) {
+  for (const size_t bytes : {1500ul, 2003ul, 61'440ul}) {
+    test::LoopbackQueue queue;
+    Replies replies(&queue);
+    replies.set_ring_version(7);
+    const std::string value(bytes, 'v');
+    const wire::ItemExtras item{5, 0, 9, 0};
+    replies.add(to(1000, 9, 1), wire::Status::kOk, {}, as_bytes("small"));
+    replies.add(to(1000, 9, 2), wire::Status::kOk, object_bytes(item), as_bytes(value));
+    replies.add(to(1000, 9, 3), wire::Status::kOk, {}, as_bytes("small"));
+    replies.flush();
+    EXPECT_EQ(queue.open_buffers(), 0u);
+    const auto sent = queue.take();
+    ASSERT_EQ(sent.size(), 3u);
+    uint32_t large = 0;
+    for (const auto& datagram : sent) {
+      wire::Reader reader(datagram.payload, wire::Kind::kReply);
+      wire::Message m;
+      ASSERT_TRUE(reader.next(&m));
+      EXPECT_EQ(reader.header().ring_version, 7u);
+      if (m.header.sequence == 2) {
+        ++large;
+        EXPECT_TRUE(equal(m.value, as_bytes(value)));
+        EXPECT_EQ(m.extras_as<wire::ItemExtras>()->item_flags, 9u);
+      }
+      EXPECT_FALSE(reader.next(&m));
+      EXPECT_EQ(reader.error(), wire::ReadError::kNone);
+    }
+    EXPECT_EQ(large, 1u);
+  }
 }
 
 TEST(Replies, WithoutABufferTheReplyIsDroppedAndCounted) {
