@@ -24,8 +24,7 @@ void add_memory_node(OptionTable& table, KnOptions* o) {
   table.group("Memory node");
   table.add(
       "dpm", &o->dpm,
-      {.placeholder = "TARGET",
-       .help = "where dinomo-dpm is reached: what its --listen says"});
+      {.placeholder = "TARGET", .help = "where dinomo-dpm is reached: what its --listen says"});
   table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
   table.add("fabric_device", &o->fabric_device,
             {.placeholder = "DEVICE",

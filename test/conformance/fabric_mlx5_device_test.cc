@@ -30,7 +30,8 @@ std::string free_address() {
 class DeviceWorld final : public FabricWorld {
  public:
   explicit DeviceWorld(pool::Persistence persistence) : address_(free_address()) {
-    void* at = ::mmap(nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* at =
+        ::mmap(nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT_NE(at, MAP_FAILED);
     memory_ = {static_cast<std::byte*>(at), kPoolBytes};
     PoolExport exported;

@@ -18,7 +18,8 @@ Result<std::unique_ptr<Target>> listen(const std::string& address, const PoolExp
   return rdma::RdmaTarget::listen(kPlane, address, pool, why);
 }
 
-const Driver kMlx5Driver{"mlx5", "ConnectX by direct verbs (RoCE or InfiniBand)", &connect, &listen};
+const Driver kMlx5Driver{"mlx5", "ConnectX by direct verbs (RoCE or InfiniBand)", &connect,
+                         &listen};
 DINOMO_FABRIC_DRIVER(kMlx5Driver);
 
 }  // namespace

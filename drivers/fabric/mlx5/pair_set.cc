@@ -139,7 +139,8 @@ BlueFlame Mlx5PairSet::blue_flame() const noexcept {
 std::vector<SendQueue> Mlx5PairSet::send_queues(BlueFlame* flame) const {
   std::vector<SendQueue> queues;
   queues.reserve(rings_.size());
-  for (size_t p = 0; p < rings_.size(); ++p) queues.emplace_back(rings_[p], pairs[p]->qp_num, flame);
+  for (size_t p = 0; p < rings_.size(); ++p)
+    queues.emplace_back(rings_[p], pairs[p]->qp_num, flame);
   return queues;
 }
 
@@ -168,9 +169,9 @@ std::unique_ptr<Queue> make_queue(rdma::PairSetLoan loan, const rdma::RdmaQueueC
   auto flame = std::make_unique<BlueFlame>(set.blue_flame());
   std::vector<SendQueue> queues = set.send_queues(flame.get());
   CompletionQueue* cq = set.cq();
-  return std::make_unique<Mlx5Queue>(config,
-                                     Mlx5Path(std::make_unique<LoanedPairs>(std::move(loan)), cq,
-                                              std::move(flame), std::move(queues)));
+  return std::make_unique<Mlx5Queue>(
+      config, Mlx5Path(std::make_unique<LoanedPairs>(std::move(loan)), cq, std::move(flame),
+                       std::move(queues)));
 }
 
 }  // namespace dinomo::fabric::mlx5

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The send queue of one RC queue pair, written to directly: WQEs in mlx5's binary format in the ring
-// that libmlx5 made, a doorbell record, a BlueFlame register. Formats: <infiniband/mlx5dv.h>.
+// The send queue of one RC queue pair, written to directly: WQEs in mlx5's binary format in the
+// ring that libmlx5 made, a doorbell record, a BlueFlame register. Formats: <infiniband/mlx5dv.h>.
 //
 // A WQE takes blocks of 64 bytes (WQEBB) from a ring; it may run over the end. Only inline data
 // longer than 28 bytes make it longer than one block, so the hot path cannot wrap.
@@ -24,7 +24,7 @@ namespace dinomo::fabric::mlx5 {
 
 inline constexpr uint32_t kBlockBytes = 64;
 inline constexpr uint32_t kSegmentBytes = 16;
-inline constexpr uint32_t kInlineBytesMax = 92;  // two blocks
+inline constexpr uint32_t kInlineBytesMax = 92;   // two blocks
 inline constexpr uint32_t kBlocksPerPostMax = 3;  // a long inline write and its flush
 inline constexpr uint32_t kSignalEvery = 16;
 

@@ -11,8 +11,8 @@
 
 namespace dinomo::fabric::rdma {
 
-/// The queue pairs of one lcore with their CQ, and memory for what atomics fetch. Outlives the Queue
-/// that uses it: the next one gets the pairs again, after a reset.
+/// The queue pairs of one lcore with their CQ, and memory for what atomics fetch. Outlives the
+/// Queue that uses it: the next one gets the pairs again, after a reset.
 class PairSet {
  public:
   virtual ~PairSet() = default;

@@ -64,8 +64,7 @@ Status Registration::add_memory(MutableBytes memory) noexcept {
   const std::lock_guard lock(mutex_);
   if (memory.empty() || keys_.find(memory)) return Status::kOk;
   if (keys_.full()) return Status::kNoResource;
-  MemoryRegion region(
-      ::ibv_reg_mr(pd_.get(), memory.data(), memory.size(), kLocalRights));
+  MemoryRegion region(::ibv_reg_mr(pd_.get(), memory.data(), memory.size(), kLocalRights));
   if (!region) return errno == ENOMEM ? Status::kNoResource : Status::kInvalid;
   keys_.add(memory, region->lkey);
   regions_.push_back(std::move(region));
@@ -93,7 +92,8 @@ Result<std::unique_ptr<PairSet>> Registration::make_pairs(uint32_t depth) noexce
 Status Registration::connect(PairSet& set) noexcept {
   for (uint32_t p = 0; p < set.pairs.size(); ++p) {
     ibv_qp* qp = set.pairs[p];
-    // Another one each time, so that a packet of the pair's earlier life is not taken for a new one.
+    // Another one each time, so that a packet of the pair's earlier life is not taken for a new
+    // one.
     const uint32_t psn = (qp->qp_num * 0x9e37u + ++connects_ * 0x1003u) & 0xff'ffff;
     const uint32_t number = set.first_number + p;
     const ConnectMessage ask =
@@ -152,8 +152,7 @@ RdmaQueueConfig Registration::queue_config(const PairSet& set) const noexcept {
 }
 
 Result<std::unique_ptr<Fabric>> RdmaFabric::connect(const DataPlane& plane,
-                                                    const ConnectConfig& config,
-                                                    std::string* why) {
+                                                    const ConnectConfig& config, std::string* why) {
   auto port = open_port(config.device, plane.fits, why);
   if (!port) return std::unexpected(port.error());
   auto socket = connect_to(config.target, config.timeout_ms, why);

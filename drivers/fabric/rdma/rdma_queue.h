@@ -2,13 +2,14 @@
 // A Queue over several RC queue pairs, for any way of posting to them (`Path`): order of
 // completions, chains of writes, persistence, bounds, accounting and failure are the same for all.
 //
-// Why several pairs: a device has at most 16 reads and atomics of a pair on the wire. Operations are
-// spread over them; a chain of writes stays on one, whose order RC keeps. Completions come back per
-// pair and are delivered in the order of posting, as the seam promises.
+// Why several pairs: a device has at most 16 reads and atomics of a pair on the wire. Operations
+// are spread over them; a chain of writes stays on one, whose order RC keeps. Completions come back
+// per pair and are delivered in the order of posting, as the seam promises.
 //
-// Persistence (mlx5.md section 4; librpma calls it appliance persistency): a chain with a persistent
-// write ends with a read of eight bytes on the same pair, in the same doorbell. It cannot pass the
-// writes before it, so its completion says that they have left the device: one round trip in all.
+// Persistence (mlx5.md section 4; librpma calls it appliance persistency): a chain with a
+// persistent write ends with a read of eight bytes on the same pair, in the same doorbell. It
+// cannot pass the writes before it, so its completion says that they have left the device: one
+// round trip in all.
 //
 // A Path has:
 //   uint32_t pairs();  bool room(pair);                       // for one operation and its flush
@@ -17,8 +18,8 @@
 //   void compare_swap(pair, Remote, expected, desired, Local, tag);
 //   void fetch_add(pair, Remote, addend, Local, tag);
 //   void ring();                                              // everything posted goes out
-//   void stop();                                              // all pairs to error, so that they drain
-//   uint32_t poll(max, on_done(tag, Status));                 // kOk, or why this one failed
+//   void stop();                                              // all pairs to error, so that they
+//   drain uint32_t poll(max, on_done(tag, Status));                 // kOk, or why this one failed
 #pragma once
 
 #include <bit>
@@ -79,7 +80,8 @@ class RdmaQueue final : public Queue {
     if (!lkey) return Status::kInvalid;
     if (!options.after_previous) chain_ = {pair, false, false};
     if (!inside(offset, from.size())) chain_.failed = true;
-    // A write without a completion has nobody to tell of its failure, so the rest of its chain fails.
+    // A write without a completion has nobody to tell of its failure, so the rest of its chain
+    // fails.
     if (chain_.failed) return refuse(purpose, from.size(), !options.after_previous, completion);
     chain_.dirty |= options.persistent;
     count(purpose, from.size(), !options.after_previous);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kConnectionsMax = 1024;
 constexpr uint32_t kMessageTimeoutMs = 1000;  // never waited for: messages are read when whole
-constexpr int kTargetCqes = 16;                // the DPM's ends post nothing
+constexpr int kTargetCqes = 16;               // the DPM's ends post nothing
 constexpr uint32_t kRemoteRights =
     IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC;
 // Never IBV_ACCESS_RELAXED_ORDERING: chained writes and the flush by reading depend on order.
@@ -31,10 +31,11 @@ uint64_t remote_address_of(MutableBytes memory) noexcept {
 }
 
 std::string explain_registration(const PoolExport& pool, int error) {
-  std::string text = "the pool '" + pool.path + "' cannot be registered with the device: " +
-                     std::strerror(error) + ". ";
+  std::string text = "the pool '" + pool.path +
+                     "' cannot be registered with the device: " + std::strerror(error) + ". ";
   if (error == ENOMEM) return text + "Raise the limit of locked memory (ulimit -l, LimitMEMLOCK=)";
-  return text + "A file on a disk or on fsdax cannot be pinned for RDMA without on-demand paging; " +
+  return text +
+         "A file on a disk or on fsdax cannot be pinned for RDMA without on-demand paging; " +
          "put the pool on devdax, hugetlbfs or tmpfs";
 }
 
@@ -44,18 +45,18 @@ Result<std::unique_ptr<Target>> RdmaTarget::listen(const DataPlane& plane,
                                                    const std::string& address,
                                                    const PoolExport& pool, std::string* why) {
   if (pool.persistence == pool::Persistence::kMsync) {
-    *why = "persistence msync needs the CPU for every write, a NIC cannot do it: use fabric shm, or "
-           "a pool on devdax";
+    *why =
+        "persistence msync needs the CPU for every write, a NIC cannot do it: use fabric shm, or "
+        "a pool on devdax";
     return std::unexpected(Status::kUnsupported);
   }
   auto port = open_port(pool.device, plane.fits, why);
   if (!port) return std::unexpected(port.error());
   // Tried once here, so that a pool that cannot be registered is refused at the start.
   const ProtectionDomain pd(::ibv_alloc_pd(port->context.get()));
-  const MemoryRegion region(
-      pd ? ::ibv_reg_mr_iova(pd.get(), pool.memory.data(), pool.memory.size(),
-                             remote_address_of(pool.memory), kPoolRights)
-         : nullptr);
+  const MemoryRegion region(pd ? ::ibv_reg_mr_iova(pd.get(), pool.memory.data(), pool.memory.size(),
+                                                   remote_address_of(pool.memory), kPoolRights)
+                               : nullptr);
   if (!region) {
     *why = explain_registration(pool, errno);
     return std::unexpected(Status::kUnsupported);
@@ -91,8 +92,8 @@ uint32_t RdmaTarget::poll() noexcept { return events_.exchange(0); }
 
 bool RdmaTarget::connected(uint16_t kn_slot) noexcept {
   const std::lock_guard lock(mutex_);
-  return std::ranges::any_of(
-      connections_, [&](const auto& c) { return c->kn_slot == kn_slot && !c->doomed; });
+  return std::ranges::any_of(connections_,
+                             [&](const auto& c) { return c->kn_slot == kn_slot && !c->doomed; });
 }
 
 // A slot is given to one connection at a time, and to the next only after cut_off().
@@ -212,8 +213,7 @@ bool RdmaTarget::welcome(Connection& connection) noexcept {
   HelloMessage hello{};
   const int socket = connection.socket.get();
   if (!ok(receive_whole(socket, &hello, sizeof hello, kMessageTimeoutMs)) ||
-      hello.magic != kExchangeMagic ||
-      hello.kind != static_cast<uint32_t>(MessageKind::kHello)) {
+      hello.magic != kExchangeMagic || hello.kind != static_cast<uint32_t>(MessageKind::kHello)) {
     return false;
   }
   wake_for(socket, sizeof(ConnectMessage));

@@ -40,8 +40,7 @@ bool link_local(const ibv_gid& gid) noexcept { return gid.raw[0] == 0xfe && gid.
 
 bool choose_gid(Port* port) {
   std::array<ibv_gid_entry, 256> table{};
-  const ssize_t count =
-      ::ibv_query_gid_table(port->context.get(), table.data(), table.size(), 0);
+  const ssize_t count = ::ibv_query_gid_table(port->context.get(), table.data(), table.size(), 0);
   const ibv_gid_entry* best = nullptr;
   for (ssize_t i = 0; i < count; ++i) {
     const ibv_gid_entry& e = table[static_cast<size_t>(i)];
@@ -71,8 +70,8 @@ Status read_port(Port* port, std::string* why) {
   port->lid = attributes.lid;
   port->mtu = attributes.active_mtu;
   port->ethernet = attributes.link_layer == IBV_LINK_LAYER_ETHERNET;
-  port->rd_atomic = static_cast<uint8_t>(
-      std::clamp(std::min(limits.max_qp_rd_atom, limits.max_qp_init_rd_atom), 1, int{kRdAtomicMax}));
+  port->rd_atomic = static_cast<uint8_t>(std::clamp(
+      std::min(limits.max_qp_rd_atom, limits.max_qp_init_rd_atom), 1, int{kRdAtomicMax}));
   if (port->ethernet && !choose_gid(port)) {
     *why = port->device + " has no RoCE v2 GID: give its interface an address";
     return Status::kInvalid;

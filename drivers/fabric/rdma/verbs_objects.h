@@ -40,7 +40,8 @@ struct Port {
 };
 
 /// Opens `device` ("mlx5_0", with a port other than 1 "mlx5_0:2"), or, if empty, the first one that
-/// `fits`. For RoCE the first GID of type RoCE v2 is taken, one that routes before a link-local one.
+/// `fits`. For RoCE the first GID of type RoCE v2 is taken, one that routes before a link-local
+/// one.
 Result<Port> open_port(const std::string& device, bool (*fits)(ibv_device*), std::string* why);
 
 /// The other end of a queue pair.

@@ -29,8 +29,7 @@ int make_memory_file(const char* name, uint64_t bytes) {
 
 std::byte* map_file(int fd, uint64_t offset, uint64_t bytes, void* at) {
   const int flags = MAP_SHARED | (at != nullptr ? MAP_FIXED : 0);
-  const auto address =
-      ::syscall(SYS_mmap, at, bytes, PROT_READ | PROT_WRITE, flags, fd, offset);
+  const auto address = ::syscall(SYS_mmap, at, bytes, PROT_READ | PROT_WRITE, flags, fd, offset);
   return address == -1 ? nullptr : reinterpret_cast<std::byte*>(address);
 }
 
@@ -88,8 +87,8 @@ bool RemoteBackend::open(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return false;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  socket_ = FileDescriptor(static_cast<int>(
-      ::syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)));
+  socket_ = FileDescriptor(
+      static_cast<int>(::syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)));
   if (!socket_ ||
       ::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     return false;
@@ -123,8 +122,8 @@ int RemoteBackend::handle(std::span<const std::byte> bytes, const Command& comma
     if (!sharer_.share(memory, &pieces)) return -EFAULT;
     for (const SharedPiece& piece : pieces) {
       const auto* body = reinterpret_cast<const std::byte*>(&piece.request);
-      const int result = ask(RequestKind::kShare, {body, sizeof piece.request}, piece.file.get(),
-                             response, &none);
+      const int result =
+          ask(RequestKind::kShare, {body, sizeof piece.request}, piece.file.get(), response, &none);
       if (result != 0) return result;
     }
   }

@@ -209,7 +209,7 @@ int run(int argc, char** argv) {
                  std::strerror(errno));
     return 1;
   }
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) { stop_asked.store(true); };
   ::sigaction(SIGTERM, &action, nullptr);
   ::sigaction(SIGINT, &action, nullptr);

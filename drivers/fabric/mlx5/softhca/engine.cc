@@ -14,13 +14,13 @@ constexpr uint32_t kWqesPerRound = 64;
 constexpr uint32_t kCopyLooks = 64;  // the first word of a BlueFlame copy arrives before the rest
 
 uint64_t load_word(const std::byte* at) noexcept {
-  return std::atomic_ref<uint64_t>(
-             *const_cast<uint64_t*>(reinterpret_cast<const uint64_t*>(at)))
+  return std::atomic_ref<uint64_t>(*const_cast<uint64_t*>(reinterpret_cast<const uint64_t*>(at)))
       .load(std::memory_order_acquire);
 }
 
 uint32_t load_record(const __be32* at) noexcept {
-  return be32toh(std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(at)).load(std::memory_order_acquire));
+  return be32toh(
+      std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(at)).load(std::memory_order_acquire));
 }
 
 bool same_words(const std::byte* a, const std::byte* b, uint32_t bytes) noexcept {
@@ -156,8 +156,8 @@ void Device::flush(Qp& qp) {
   const uint16_t end = producer(qp);
   while (qp.consumed != end) {
     const uint16_t index = qp.consumed;
-    const auto words = ControlWords::read(qp.config.ring +
-                                          uint64_t{index} % qp.config.blocks * kBlockBytes);
+    const auto words =
+        ControlWords::read(qp.config.ring + uint64_t{index} % qp.config.blocks * kBlockBytes);
     qp.consumed = static_cast<uint16_t>(index + std::max(words.blocks(), 1u));
     if (static_cast<uint16_t>(end - index) < words.blocks()) qp.consumed = end;
     fail(qp, words.opcode, index, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, Vendor::kFlushed);

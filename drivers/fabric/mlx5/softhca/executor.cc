@@ -81,9 +81,9 @@ void Executor::begin(uint16_t available) {
     device_.finding(qp_.qpn, index, "the reserved word of the remote address segment is not 0");
   }
   peer_ = device_.find_qp(qp_.peer_qpn);
-  const bool reachable = qp_.link_up && peer_ != nullptr && peer_->link_up &&
-                         (peer_->state == QpState::kReadyToReceive ||
-                          peer_->state == QpState::kReadyToSend);
+  const bool reachable =
+      qp_.link_up && peer_ != nullptr && peer_->link_up &&
+      (peer_->state == QpState::kReadyToReceive || peer_->state == QpState::kReadyToSend);
   if (!reachable) {
     failed(MLX5_CQE_SYNDROME_TRANSPORT_RETRY_EXC_ERR, Vendor::kRetryExceeded);
     return;
@@ -231,8 +231,8 @@ void Executor::run_transfer() {
   op.done += piece;
   if (op.done < op.bytes) return;
   if (!write && op.bytes != 0 && device_.dice_.chance(device_.faults_.read_again)) {
-    qp_.again.push_back({device_.round_ + 1 + device_.dice_.below(kReadAgainRoundsMax), op.remote,
-                         op.local});
+    qp_.again.push_back(
+        {device_.round_ + 1 + device_.dice_.below(kReadAgainRoundsMax), op.remote, op.local});
   }
   finish();
 }

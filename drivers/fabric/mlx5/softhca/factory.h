@@ -14,9 +14,9 @@ namespace dinomo::softhca {
 struct FactoryConfig {
   uint32_t pd = 0;
   uint32_t pairs = 1;
-  uint32_t blocks = 256;       // of each send queue
-  uint32_t entries = 1024;     // of the CQ
-  uint32_t entry_bytes = 64;   // 64 or 128
+  uint32_t blocks = 256;         // of each send queue
+  uint32_t entries = 1024;       // of the CQ
+  uint32_t entry_bytes = 64;     // 64 or 128
   uint32_t bf_half_bytes = 256;  // 0: doorbells only
 };
 

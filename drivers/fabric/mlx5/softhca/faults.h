@@ -9,13 +9,13 @@ namespace dinomo::softhca {
 
 struct Faults {
   uint64_t seed = 1;
-  uint32_t delay_cqe = 0;        // a CQE comes some rounds late (those behind it wait)
+  uint32_t delay_cqe = 0;  // a CQE comes some rounds late (those behind it wait)
   uint32_t delay_rounds_max = 16;
-  uint32_t tear = 0;             // a payload lands in pieces over several rounds
-  uint32_t tear_bytes = 64;      // size of a piece: 8 or more
-  uint32_t read_again = 0;       // a READ's data is fetched a second time, later
-  uint32_t stop_qp = 0;          // a QP goes to error by itself (before a WQE)
-  uint32_t lose_link = 0;        // a QP loses its link (before a WQE)
+  uint32_t tear = 0;              // a payload lands in pieces over several rounds
+  uint32_t tear_bytes = 64;       // size of a piece: 8 or more
+  uint32_t read_again = 0;        // a READ's data is fetched a second time, later
+  uint32_t stop_qp = 0;           // a QP goes to error by itself (before a WQE)
+  uint32_t lose_link = 0;         // a QP loses its link (before a WQE)
   bool hca_only_atomics = false;  // CPU stores may come between an atomic's load and store
   bool write_buffer = false;      // WRITEs stay volatile until a READ of the same QP
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Preloaded into any program that uses libibverbs (LD_PRELOAD=libdinomo_softhca_preload.so), makes it
-// see a ConnectX "mlx5_0" that is a soft HCA. Debian's libibverbs and libmlx5 run as they are: what
-// they ask of /sys and of /dev/infiniband/uverbs0 is answered here, by taking over the libc
+// Preloaded into any program that uses libibverbs (LD_PRELOAD=libdinomo_softhca_preload.so), makes
+// it see a ConnectX "mlx5_0" that is a soft HCA. Debian's libibverbs and libmlx5 run as they are:
+// what they ask of /sys and of /dev/infiniband/uverbs0 is answered here, by taking over the libc
 // functions that they call. Nothing else in the process notices.
 //
 //   DINOMO_SOFTHCA=PATH      the device process that listens there; unset: a device in this process

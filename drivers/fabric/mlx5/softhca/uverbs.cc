@@ -244,8 +244,7 @@ int Session::register_memory(const Command& c, std::vector<std::byte>* response)
   if (pd == pds_.end()) return -EINVAL;
   std::byte* host = space_.translate(q.start, q.length);
   if (host == nullptr) return -EFAULT;
-  const Mkey key =
-      device_.register_memory(pd->second, q.hca_va, q.length, host, q.access_flags);
+  const Mkey key = device_.register_memory(pd->second, q.hca_va, q.length, host, q.access_flags);
   ib_uverbs_reg_mr_resp r{};
   r.mr_handle = next_handle_++;
   r.lkey = key.key;
