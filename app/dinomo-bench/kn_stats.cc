@@ -10,9 +10,17 @@ namespace {
 
 // Levels, which a difference would turn into nonsense; everything else only grows.
 bool is_level(std::string_view name) {
-  constexpr std::string_view kLevels[] = {
-      "workers",         "unmerged_entries", "unmerged_segments",  "cache_values",
-      "cache_shortcuts", "cache_used_bytes", "cache_budget_bytes", "average_miss_millirt"};
+  constexpr std::string_view kLevels[] = {"workers",
+                                          "unmerged_entries",
+                                          "unmerged_segments",
+                                          "cache_values",
+                                          "cache_shortcuts",
+                                          "cache_used_bytes",
+                                          "cache_budget_bytes",
+                                          "average_miss_millirt",
+                                          "half_cache_millirt",
+                                          "same_cache_millirt",
+                                          "twice_cache_millirt"};
   return std::ranges::find(kLevels, name) != std::end(kLevels) || name.starts_with("merge_lag");
 }
 

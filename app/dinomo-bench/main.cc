@@ -61,15 +61,28 @@ int run(const Settings& s) {
     std::cerr << "dinomo-bench: " << e.what() << '\n';
     return kExitUnreachable;
   }
+  app::KeyStreamWriter recorder;
+  if (!s.record_file.empty()) {
+    if (const std::string wrong = recorder.open(s.record_file, clock.unix_ms()); !wrong.empty()) {
+      std::cerr << "dinomo-bench: --record: " << wrong << '\n';
+      return kExitUsage;
+    }
+  }
   catch_signals();
   human << settings_line(s) << '\n' << std::flush;
   std::vector<PhaseResult> results;
   bool good = true;
   for (const Task task : tasks(s)) {
-    results.push_back(bench->run(task));
+    results.push_back(bench->run(task, s.record_file.empty() ? nullptr : &recorder));
     human << table(s, results.back()) << std::flush;
     good = good && !results.back().failed(s.allow_lost);
     if (results.back().interrupted) break;
+  }
+  if (const std::string wrong = recorder.close(); !wrong.empty()) {
+    std::cerr << "dinomo-bench: --record: " << wrong << '\n';
+    good = false;
+  } else if (!s.record_file.empty()) {
+    human << fmt::format("{} operations recorded in {}\n", recorder.records(), s.record_file);
   }
   if (!s.json_file.empty() && !write_json(s, to_json(s, port->name(), results))) {
     std::cerr << fmt::format("dinomo-bench: cannot write {}\n", s.json_file);

@@ -148,12 +148,13 @@ void Bench::measure(Shared* shared, const std::function<bool()>& finished) {
   shared->stop = true;
 }
 
-PhaseResult Bench::run(Task task) {
+PhaseResult Bench::run(Task task, app::KeyStreamWriter* recorder) {
   Shared shared;
   shared.settings = &settings_;
   shared.clock = clock_;
   shared.table = table_.get();
   shared.space = &space_;
+  if (task == Task::kRun) shared.recorder = recorder;
   shared.run = run_;
   shared.task = task;
   const bool warm_up = task == Task::kRun && settings_.warmup_seconds > 0;

@@ -32,7 +32,8 @@ class Bench {
 
   /// Finds the servers: a client per thread with session and ring. Throws std::runtime_error.
   void connect(const std::vector<client::Address>& seeds);
-  PhaseResult run(Task task);
+  /// `recorder`, if any, gets the operations of the run phase.
+  PhaseResult run(Task task, app::KeyStreamWriter* recorder);
 
  private:
   struct Seat {  // of one thread

@@ -36,6 +36,10 @@ LATENCY
   late, that is the server's doing, so the latency is also given corrected: from the time at which the
   operation was due. Percentiles are those of all threads' operations together.
 
+RECORDING
+  --record writes each operation of the run phase, in order of completion, as 16 bytes: hash of the
+  key, sizes, kind. dinomo-lab replays it through caches of other sizes and policies.
+
 VERIFY
   Values carry their key, a version and a checksum. --verify checks each value read: whole, of this
   key, not older than the newest write known to be in force when the read was sent, not newer than
@@ -53,6 +57,7 @@ EXAMPLES
   dinomo-bench --server 10.0.0.1 --keys 1000000 --workload a --seconds 30 --verify
   dinomo-bench --phase run --rate 50000 --seconds 60 --json run.json
   dinomo-bench --read 80 --insert 20 --distribution uniform --value-bytes 16-4096
+  dinomo-bench --workload a --record a.stream && dinomo-lab --stream a.stream --json a.json
   dinomo-bench --server 10.0.0.2 --dpdk --ip 10.0.0.1/24 -- --in-memory --no-huge -m 256 --no-pci
       --vdev net_memif0,role=client,id=0,socket-abstract=no,socket=/run/dinomo/memif.sock
 )";
@@ -170,6 +175,10 @@ void add_output(CLI::App& app, Settings& s) {
       ->group(group);
   app.add_option("--json", s.json_file, "Also write everything to this file; - is stdout")
       ->group(group);
+  app.add_option("--record", s.record_file,
+                 "Also write each operation of the run phase to this file, 16 bytes each, for "
+                 "dinomo-lab to replay; a file that is there is replaced")
+      ->group(group);
   app.add_flag("-q,--quiet", s.quiet, "No progress lines")->group(group);
 }
 
@@ -228,6 +237,9 @@ std::string check(Settings& s, const Raw& raw) {
   if (s.dpdk && s.ip.empty()) return "--dpdk needs --ip, the address of the port";
   if (s.dpdk && s.threads > 128) return "--dpdk has at most 128 threads";
   if (!s.dpdk && !s.eal_arguments.empty()) return "arguments after -- are EAL's: they need --dpdk";
+  if (!s.record_file.empty() && !s.runs()) {
+    return "--record records the run phase: it needs --phase run or both";
+  }
   if (s.keys < s.threads) return "--keys must not be less than --threads";
   return "";
 }

@@ -36,6 +36,7 @@ struct Settings {
   bool quiet = false;
   bool no_stats = false;
   std::string json_file;
+  std::string record_file;
 
   bool dpdk = false;  // an own port instead of kernel sockets
   std::string ip;     // of that port, with prefix

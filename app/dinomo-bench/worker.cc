@@ -189,8 +189,15 @@ bool Worker::failed(Op* op, const client::Completion& c) {
   return true;
 }
 
+void Worker::record(const Op& op, app::StreamOp kind, size_t value_bytes, bool absent) {
+  if (shared_->recorder == nullptr) return;
+  write_key(key_buffer_, op.key);
+  shared_->recorder->append(kind, key_buffer_, value_bytes, absent);
+}
+
 void Worker::finish_read(Op* op, const client::Completion& c) {
   if (failed(op, c)) return;
+  record(*op, app::StreamOp::kGet, c.value.size(), c.status == Status::kNotFound);
   verify(*op, c);
   if (op->measured) tally_.value_bytes += c.value.size();
   if (op->kind == OpKind::kReadModifyWrite) {
@@ -204,6 +211,7 @@ void Worker::finish_read(Op* op, const client::Completion& c) {
 void Worker::finish_write(Op* op, const client::Completion& c) {
   if (failed(op, c)) return;
   shared_->table->acknowledge(op->key, op->write);
+  record(*op, app::StreamOp::kPut, op->value_bytes, false);
   if (op->kind == OpKind::kInsert) {
     std::atomic<uint64_t>& newest = shared_->space->newest;
     uint64_t seen = newest.load(std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/common/key_stream.h"
 #include "app/dinomo-bench/key_table.h"
 #include "app/dinomo-bench/settings.h"
 #include "app/dinomo-bench/tally.h"
@@ -25,7 +26,8 @@ struct Shared {
   Clock* clock = nullptr;
   KeyTable* table = nullptr;
   KeySpace* space = nullptr;
-  uint64_t run = 0;  // Version::run of what this process writes
+  app::KeyStreamWriter* recorder = nullptr;  // null: do not record
+  uint64_t run = 0;                          // Version::run of what this process writes
   Task task = Task::kRun;
 
   std::atomic<bool> measuring{false};  // false: warm-up
@@ -75,6 +77,7 @@ class Worker {
   void finish_read(Op* op, const client::Completion& c);
   void finish_write(Op* op, const client::Completion& c);
   void finish(Op* op, const client::Completion& c);
+  void record(const Op& op, app::StreamOp kind, size_t value_bytes, bool absent);
   bool failed(Op* op, const client::Completion& c);
   void verify(const Op& op, const client::Completion& c);
   void complain(const Op& op, const char* what, Version version);

@@ -202,6 +202,14 @@ class Session {
     }
     const bool refused = reply.status == Status::kUnreachable;
     const bool heard = client_->heard();
+    if (heard && client_->counters().busy != 0) {
+      return complain(
+          kUnreachable,
+          fmt::format("{} is up but answered BUSY for {} ms: it is not connected to its "
+                      "memory node (see its log; is dinomo-dpm running?), or has more "
+                      "load than it takes",
+                      settings_.server, settings_.timeout_ms));
+    }
     return complain(kUnreachable,
                     fmt::format("{} {} within {} ms{}", settings_.server,
                                 refused && !heard ? "is not listening: no answer"

@@ -142,7 +142,7 @@ int run(const DpmOptions& o) {
     return 1;
   }
   auto service = dpm::Service::start(
-      **pool, clock, {o.merge_workers, o.reclaim_grace_ms, o.reserve_segments},
+      **pool, clock, {o.merge_workers, o.reclaim_grace_ms, o.reserve_segments, o.index_grace_ms},
       [](const std::string& text) { DINOMO_LOG_LIMITED(info, "{}", text); }, &why);
   if (!service) {
     spdlog::error("{}", why);

@@ -41,7 +41,8 @@ void add_pool_options(OptionTable& table, DpmOptions* o) {
       "index_buckets", &o->index_buckets,
       {.min = 0,
        .max = int64_t{1} << 33,
-       .help = "index of a new pool, a power of two; 0: one for every 512 bytes of the pool"});
+       .help = "index that a new pool begins with, a power of two; it grows as needed and never "
+               "shrinks below; 0: one for every 16 KiB of the pool"});
   table.add("node_id", &o->node_id,
             {.min = 0, .max = 255, .help = "of this memory node, in a new pool"});
   table.add("kn_slots", &o->kn_slots,
@@ -86,6 +87,12 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
              .min = 0,
              .max = 60'000,
              .help = "an emptied segment is not used again for so long"});
+  table.add("index_grace_ms", &o->index_grace_ms,
+            {.unit = "ms",
+             .min = 0,
+             .max = 600'000,
+             .help = "an index table that was replaced is not freed for so long; more than the "
+                     "lease_us of every compute node"});
   table.add("reserve_segments", &o->reserve_segments,
             {.min = 0, .max = 64, .help = "kept back for deletes when the pool is full"});
 

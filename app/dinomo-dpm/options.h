@@ -32,6 +32,7 @@ struct DpmOptions {
   uint32_t merge_workers = 1;
   uint32_t reclaim_grace_ms = 50;
   uint32_t reserve_segments = 2;
+  uint32_t index_grace_ms = 3000;
   std::string stats_file;
   LogOptions log;
 };

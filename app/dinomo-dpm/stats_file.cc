@@ -36,6 +36,11 @@ nlohmann::json to_json(const Identity& identity, const dpm::ServiceStats& s) {
         {"live_bytes", s.segments.live_bytes}}},
       {"index",
        {{"buckets", s.index_buckets},
+        {"next_buckets", s.index_next_buckets},
+        {"resizes_started", s.resize.started},
+        {"resizes_finished", s.resize.finished},
+        {"resizes_without_space", s.resize.no_space},
+        {"chains_retried", s.resize.chains_retried},
         {"overflow_used", s.overflow_used},
         {"overflow_capacity", s.overflow_capacity}}},
       {"sessions", {{"evictions", s.session_evictions}}},
@@ -56,7 +61,8 @@ nlohmann::json to_json(const Identity& identity, const dpm::ServiceStats& s) {
         {"torn_tails", s.recovery.torn_tails},
         {"slots_discarded", s.recovery.slots_discarded},
         {"links_cut", s.recovery.links_cut},
-        {"locks_cleared", s.recovery.locks_cleared}}},
+        {"locks_cleared", s.recovery.locks_cleared},
+        {"resize_continued", s.recovery.resize_continued}}},
   };
 }
 

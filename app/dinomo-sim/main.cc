@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "check.h"
+#include "runs.h"
 
 namespace {
 
@@ -22,8 +24,29 @@ int run(int argc, char** argv) {
       ->add_option("--configurations-max", check.configurations_max,
                    "give up on a key with more possible orders")
       ->check(CLI::Range(1u, 100'000'000u));
+  dinomo::app::RunArguments runs;
+  std::string seeds = "1";
+  CLI::App* const running = app.add_subcommand("run", "run seeds of a scenario and judge them");
+  running->add_option("SCENARIO", runs.scenario, "libconfig file of knobs")
+      ->check(CLI::ExistingFile);
+  running->add_option("--seed,--seeds", seeds, "one, or a range such as 1-500");
+  running->add_option("--set", runs.sets, "knobs, NAME=NUMBER ...");
+  running->add_flag("--swarm", runs.swarm, "each seed switches faults and knobs on by itself");
+  running->add_flag("--replay", runs.replay, "tell what happens, first seed only");
+  running->add_flag("!--no-shrink", runs.shrink, "do not make failing runs smaller");
+  running->add_option("--jobs", runs.jobs, "processes; 0: one a core")->check(CLI::Range(0, 256));
+  running->add_option("--history", runs.history, "write the history there, first seed only");
+  running->add_option("--coverage", runs.coverage, "write what was reached there, JSON");
+  const CLI::App* const knobs = app.add_subcommand("knobs", "list what --set can set");
   CLI11_PARSE(app, argc, argv);
-  return dinomo::app::run_check(check);
+  if (knobs->parsed()) return dinomo::app::print_knobs();
+  if (checking->parsed()) return dinomo::app::run_check(check);
+  if (!dinomo::app::parse_seeds(seeds, &runs)) {
+    std::fprintf(stderr, "dinomo-sim: '--seeds %s': give a number or a range such as 1-500\n",
+                 seeds.c_str());
+    return 2;
+  }
+  return dinomo::app::run_seeds(runs);
 }
 
 }  // namespace

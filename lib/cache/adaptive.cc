@@ -10,6 +10,8 @@ namespace dinomo::cache {
 namespace {
 
 constexpr uint32_t kPagesMin = 8;
+constexpr uint64_t kBudgetBytesMin = uint64_t{16} << 10;
+static_assert(kBudgetBytesMin > 2 * sizeof(AdaptiveCache));
 // Pages half used at any time: the end of the table, the head and the tail of the log.
 constexpr uint32_t kReservePages = 3;
 constexpr uint32_t kEpochMask = 0xffff;
@@ -75,10 +77,10 @@ AdaptiveCache::AdaptiveCache(const DacConfig& config) noexcept
 }
 
 Status AdaptiveCache::init() noexcept {
-  if (config_.budget_bytes < sizeof(*this)) return Status::kInvalid;
-  if (const Status s = arena_.map(config_.budget_bytes - sizeof(*this), kPagesMin); !ok(s)) {
-    return s;
-  }
+  if (config_.budget_bytes < kBudgetBytesMin) return Status::kInvalid;
+  if (adaptive() && !ghosts_.init(config_.budget_bytes)) return Status::kNoResource;
+  const uint64_t rest_bytes = config_.budget_bytes - sizeof(*this) - ghosts_.bytes();
+  if (const Status s = arena_.map(rest_bytes, kPagesMin); !ok(s)) return s;
   if (!table_.init(arena_)) return Status::kInvalid;
   log_.init(arena_);
   reserve_bytes_ = keeps_values() ? uint64_t{kReservePages} * arena_.page_bytes() : 0;
@@ -99,6 +101,7 @@ void AdaptiveCache::clear() noexcept {
   sample_hand_ = 0;
   accesses_left_ = 1;
   pending_count_ = 0;
+  ghosts_.clear();
 }
 
 DacStats AdaptiveCache::stats() const noexcept {
@@ -111,16 +114,43 @@ DacStats AdaptiveCache::stats() const noexcept {
           .values = values_,
           .shortcuts = shortcuts_,
           .value_bytes = log_.live_bytes(),
-          .used_bytes =
-              sizeof(*this) + arena_.overhead_bytes() + table_.paged_bytes() + log_.paged_bytes(),
+          .used_bytes = sizeof(*this) + ghosts_.bytes() + arena_.overhead_bytes() +
+                        table_.paged_bytes() + log_.paged_bytes(),
           .budget_bytes = config_.budget_bytes,
-          .allocated_bytes = sizeof(*this) + arena_.mapped_bytes(),
-          .average_miss_rt = average_miss_rt_};
+          .allocated_bytes = sizeof(*this) + ghosts_.bytes() + arena_.mapped_bytes(),
+          .average_miss_rt = average_miss_rt_,
+          .by_recency = by_recency(),
+          .ages_fast = ghosts_.best_ageing() == Ageing::kFast,
+          .what_if = ghosts_.curve(recent_rt_)};
 }
 
 void AdaptiveCache::note_miss_rt(uint32_t miss_rt) noexcept {
   const double cost = miss_rt < 1 ? 1.0 : miss_rt;
   average_miss_rt_ += (cost - average_miss_rt_) * kMissRtWeight;
+}
+
+void AdaptiveCache::note_sampled_read(uint64_t hash) noexcept {
+  constexpr uint64_t kReads = 4096;
+  const Ageing before = ghosts_.best_ageing();
+  ghosts_.note_read(hash, {.budget_bytes = arena_.pages_bytes() - reserve_bytes_,
+                           .value_bytes = log_.span_bytes(),
+                           .records = values_ + shortcuts_,
+                           .miss_rt = average_miss_rt_});
+  if (before == Ageing::kSlow && ghosts_.best_ageing() == Ageing::kFast) next_epoch();
+  const uint64_t reads = value_hits_ + shortcut_hits_ + misses_;
+  if (reads - recent_reads_ < kReads) return;
+  const double cost = average_miss_rt_ * static_cast<double>(misses_ - recent_misses_) +
+                      static_cast<double>(shortcut_hits_ - recent_shortcut_hits_);
+  const double rt = cost / static_cast<double>(reads - recent_reads_);
+  recent_rt_ = recent_reads_ == 0 ? rt : (recent_rt_ + rt) / 2;
+  recent_reads_ = reads;
+  recent_misses_ = misses_;
+  recent_shortcut_hits_ = shortcut_hits_;
+}
+
+void AdaptiveCache::note_item(uint64_t hash, Bytes key, Bytes value, bool used) noexcept {
+  if (!adaptive() || !ghosts_.sampled(hash)) return;
+  ghosts_.note_item(hash, Item::bytes_for(key.size(), value.size()), used);
 }
 
 // --- ageing ---
@@ -133,7 +163,8 @@ void AdaptiveCache::next_epoch() noexcept {
   const uint64_t records = values_ + shortcuts_;
   epoch_ = (epoch_ + 1) & kEpochMask;
   if (adaptive()) {
-    accesses_left_ = kDecayAccessesPerRecord * records + 1024;
+    const bool fast = ghosts_.best_ageing() == Ageing::kFast;
+    accesses_left_ = (fast ? kDecayAccessesFast : kDecayAccessesSlow) * records + 1024;
     least_hits_ /= 2;
     value_density_ /= 2;
   } else {
@@ -223,6 +254,8 @@ AdaptiveCache::Matches AdaptiveCache::lookup(Probe p, Bytes key) const noexcept 
 Found AdaptiveCache::find(uint64_t hash, Bytes key) noexcept {
   tick();
   if (pending_count_ != 0) prefetch_items();
+  const bool sampled = adaptive() && ghosts_.sampled(hash);
+  if (sampled) note_sampled_read(hash);
   const Probe p = table_.probe(hash);
   for (uint32_t which = 0; which < 2; ++which) {
     Bucket& b = table_.bucket(which == 0 ? table_.first_of(p) : table_.second_of(p));
@@ -241,6 +274,7 @@ Found AdaptiveCache::find(uint64_t hash, Bytes key) noexcept {
       if (!item.has_key(key)) continue;
       touch(s);
       ++value_hits_;
+      if (sampled) ghosts_.note_item(hash, item.bytes(), false);
       return {.kind = Found::Kind::kValue,
               .meta = {.version = item.version,
                        .expiry_ms = item.expiry_ms,
@@ -282,6 +316,7 @@ bool AdaptiveCache::cacheable(const Record& r) const noexcept {
 void AdaptiveCache::fill_miss(uint64_t hash, Bytes key, Bytes value, const ItemMeta& meta,
                               pool::GlobalAddress address, uint32_t miss_rt) noexcept {
   note_miss_rt(miss_rt);
+  note_item(hash, key, value, false);
   if (!is_storable(address)) return;
   const Probe p = table_.probe(hash);
   const Matches found = lookup(p, key);
@@ -292,6 +327,7 @@ void AdaptiveCache::fill_miss(uint64_t hash, Bytes key, Bytes value, const ItemM
 
 void AdaptiveCache::fill_shortcut_hit(uint64_t hash, Bytes key, Bytes value, const ItemMeta& meta,
                                       pool::GlobalAddress address) noexcept {
+  note_item(hash, key, value, false);
   const Probe p = table_.probe(hash);
   const Matches found = lookup(p, key);
   // Replaced or evicted while the entry was read: what was read may be old.
@@ -306,6 +342,7 @@ void AdaptiveCache::update(uint64_t hash, Bytes key, Bytes value, const ItemMeta
     remove(hash, key);  // nothing newer to hold; what is held is older
     return;
   }
+  note_item(hash, key, value, true);
   const Probe p = table_.probe(hash);
   const Record r{hash, key, value, meta, address.word()};
   Matches found = lookup(p, key);
@@ -334,6 +371,7 @@ void AdaptiveCache::update(uint64_t hash, Bytes key, Bytes value, const ItemMeta
 }
 
 void AdaptiveCache::remove(uint64_t hash, Bytes key) noexcept {
+  if (adaptive() && ghosts_.sampled(hash)) ghosts_.forget(hash);
   const Matches found = lookup(table_.probe(hash), key);
   if (found.value) drop(found.value);
   if (found.shortcut) drop(found.shortcut);

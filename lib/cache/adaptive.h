@@ -13,6 +13,7 @@
 #include "cache/arena.h"
 #include "cache/dac.h"
 #include "cache/frequency.h"
+#include "cache/ghosts.h"
 #include "cache/table.h"
 #include "cache/value_log.h"
 
@@ -21,8 +22,10 @@ namespace dinomo::cache {
 // The table grows at 4.25 of 5 slots in use while there is room, and else fills to 4.75 and more,
 // so this is what a shortcut costs all in when memory is short.
 inline constexpr double kSlotBytes = sizeof(Bucket) / 4.75;
-// How often hit counters are halved, in accesses per record held.
-inline constexpr uint64_t kDecayAccessesPerRecord = 16;
+// How often hit counters are halved, in accesses per record held: slowly, unless the ghost list
+// says that the load changes faster.
+inline constexpr uint64_t kDecayAccessesSlow = 16;
+inline constexpr uint64_t kDecayAccessesFast = 4;
 
 class AdaptiveCache final : public Dac {
  public:
@@ -74,6 +77,9 @@ class AdaptiveCache final : public Dac {
   void age_slots(Bucket& b) const noexcept;
   void touch(Slot s) noexcept;
   void note_miss_rt(uint32_t miss_rt) noexcept;
+  void note_sampled_read(uint64_t hash) noexcept;
+  void note_item(uint64_t hash, Bytes key, Bytes value, bool used) noexcept;
+  bool by_recency() const noexcept { return ghosts_.best_order() == Order::kRecency; }
   Item& item_of(Slot s) const noexcept { return *log_.item_at(s.bucket->word[s.i] & ~kValueBit); }
   void drop(Slot s) noexcept;
   void evict(Slot s) noexcept;
@@ -86,6 +92,7 @@ class AdaptiveCache final : public Dac {
   // Room (replacement.cc)
   int64_t room_bytes() const noexcept;
   int64_t value_room_bytes() const noexcept;
+  double shortcut_hits(double counted) const noexcept;
   bool adaptive() const noexcept { return config_.policy == Policy::kDac; }
   bool keeps_values() const noexcept { return config_.policy != Policy::kShortcutOnly; }
   bool keeps_shortcuts() const noexcept { return config_.policy != Policy::kValueOnly; }
@@ -132,6 +139,10 @@ class AdaptiveCache final : public Dac {
   double value_density_ = 0;  // hits a byte of the least-used values, a low quantile
   uint32_t sample_hand_ = 0;  // bucket
   uint64_t promotions_ = 0, demotions_ = 0, evictions_ = 0;
+
+  Ghosts ghosts_;         // of the adaptive policy only
+  double recent_rt_ = 0;  // round trips a read, lately
+  uint64_t recent_reads_ = 0, recent_shortcut_hits_ = 0, recent_misses_ = 0;
 
   mutable std::array<Pending, 8> pending_{};  // buckets on their way, whose values are to be loaded
   mutable uint32_t pending_first_ = 0;

@@ -46,6 +46,14 @@ struct Found {
   pool::GlobalAddress address;  // kShortcut and kValue
 };
 
+/// Estimates, from a sample of the keys (ghosts.h), of the round trips a read costs.
+struct WhatIf {
+  bool known = false;  // false until there is enough to estimate from
+  double half = 0;     // with half the memory
+  double same = 0;     // with the memory at hand: measured
+  double twice = 0;    // with twice the memory
+};
+
 struct DacStats {
   uint64_t value_hits = 0, shortcut_hits = 0, misses = 0;
   uint64_t promotions = 0, demotions = 0, evictions = 0;
@@ -54,6 +62,9 @@ struct DacStats {
   uint64_t budget_bytes = 0;
   uint64_t allocated_bytes = 0;  // at create(); never above the budget
   double average_miss_rt = 0;
+  bool by_recency = false;  // kDac: values are replaced by recency now, not by frequency
+  bool ages_fast = false;   // kDac: hit counts are forgotten sooner than usual
+  WhatIf what_if = {};      // kDac
 };
 
 class Dac {

@@ -22,12 +22,18 @@ constexpr uint32_t kSamples = 4;
 // A value gives way only to a key used clearly more: in a loop all are used alike, and each would
 // push out the one that comes next.
 constexpr double kRivalMargin = 1.25;
+// What a shortcut is worth whose hits have all been forgotten: less than one hit, but not nothing.
+constexpr double kHitsUnseen = 0.25;
 
 }  // namespace
 
 int64_t AdaptiveCache::room_bytes() const noexcept {
   return static_cast<int64_t>(arena_.pages_bytes()) -
          static_cast<int64_t>(reserve_bytes_ + table_.bytes() + log_.span_bytes());
+}
+
+double AdaptiveCache::shortcut_hits(double counted) const noexcept {
+  return std::max(counted, kHitsUnseen);
 }
 
 int64_t AdaptiveCache::value_room_bytes() const noexcept {
@@ -166,7 +172,8 @@ void AdaptiveCache::make_slot(Probe p) noexcept {
   if (adaptive() && values_ > 0) {
     // Room for the slot comes from the values or from another shortcut, whichever loses less.
     const double lost_by_eviction =
-        victim ? average_miss_rt_ * frequency_of(victim.bucket->counter(victim.i)) : kInfinite;
+        victim ? average_miss_rt_ * shortcut_hits(frequency_of(victim.bucket->counter(victim.i)))
+               : kInfinite;
     if (value_density_ * kSlotBytes <= lost_by_eviction) {
       demote_for_table(lost_by_eviction / kSlotBytes);
       if (has_free_load()) return;
@@ -225,6 +232,7 @@ bool AdaptiveCache::worth_keeping(Slot s, const Item& item, double density) noex
   const double hits = frequency_of(s.bucket->counter(s.i));
   const double bytes = item.bytes();
   note_density(hits / bytes);
+  if (by_recency()) return referenced;
   const double rival_hits = density * bytes;
   return hits > (referenced ? (rival_hits - 1) / kRivalMargin : rival_hits);
 }
@@ -294,19 +302,20 @@ AdaptiveCache::Source AdaptiveCache::source_for(uint32_t code, uint32_t item_byt
   const double by_values = values_ > 0 ? value_density_ * item_bytes * kRivalMargin + 1 : kInfinite;
   const double taken = std::ceil(static_cast<double>(item_bytes) / kSlotBytes);
   const bool enough = table_.can_shrink() && static_cast<double>(shortcuts_) > taken;
-  double by_shortcuts = enough ? average_miss_rt_ * taken * least_hits_ : kInfinite;
+  double by_shortcuts = enough ? average_miss_rt_ * taken * shortcut_hits(least_hits_) : kInfinite;
   if (by_shortcuts < by_values && hits > by_shortcuts / 2) {
     // Close enough to look at the shortcuts themselves instead of the moving average.
     double sum = 0;
     for (uint32_t k = 0; k < kSamples; ++k) {
       const Slot s = sample_least();
       if (!s) return Source::kNone;
-      sum += frequency_of(s.bucket->counter(s.i));
+      sum += shortcut_hits(frequency_of(s.bucket->counter(s.i)));
     }
     by_shortcuts = average_miss_rt_ * taken * sum / kSamples;
   }
-  if (by_values <= by_shortcuts) return hits > by_values ? Source::kValues : Source::kNone;
-  return hits > by_shortcuts ? Source::kShortcuts : Source::kNone;
+  if (by_shortcuts < by_values && hits > by_shortcuts) return Source::kShortcuts;
+  if (values_ > 0 && by_recency()) return Source::kValues;
+  return hits > by_values ? Source::kValues : Source::kNone;
 }
 
 bool AdaptiveCache::obtain(Source source, uint32_t code, uint32_t item_bytes) noexcept {

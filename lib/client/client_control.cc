@@ -251,6 +251,7 @@ void Client::on_ring_reply(const wire::Message& m) noexcept {
     kns_[control_kn_]->ready = false;
     return drive_ring();
   }
+  if (m.status() == wire::Status::kBusy) ++counters_.busy;
   if (m.status() != wire::Status::kOk) return retry_ring_later();
   switch (assembler_.add_page(m.value)) {
     case Status::kOk: return install_ring();

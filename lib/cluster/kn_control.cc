@@ -127,12 +127,19 @@ kn::Task KnControl::run_heartbeat() noexcept {
   store(line.data() + 8, uint64_t{incarnation_});
   const uint64_t at =
       pool::kn_slot_offset(superblock_, kn_slot_) + offsetof(pool::KnSlot, heartbeat);
-  const Status status = co_await kn::write(*queue_, at, line, {}, fabric::Purpose::kControl);
+  Status status = co_await kn::write(*queue_, at, line, {}, fabric::Purpose::kControl);
+  const MutableBytes root = MutableBytes(scratch_).last(sizeof(pool::IndexRoot));
+  if (ok(status)) {
+    status =
+        co_await kn::read(*queue_, superblock_.index_root_offset, root, fabric::Purpose::kControl);
+  }
   --tasks_;
   heartbeat_running_ = false;
   if (ok(status) && phase_ == KnPhase::kServing) {
+    shared_->index_table.store(load<pool::IndexRoot>(root.data()).current,
+                               std::memory_order_relaxed);
     shared_->lease_deadline_ns.store(posted_ns + uint64_t{config_.lease_us} * 1000,
-                                     std::memory_order_relaxed);
+                                     std::memory_order_release);
   } else if (phase_ == KnPhase::kServing) {
     lose(std::string("heartbeat failed: ") + status_name(status));
   }

@@ -20,7 +20,7 @@ constexpr size_t kRequestAt = 64;
 constexpr size_t kReplyAt = 128;
 constexpr size_t kSlotLineAt = 192;
 constexpr size_t kReadAt = 256;
-constexpr size_t kScratchBytes = kReadAt + 2 * sizeof(pool::RingRecord);
+constexpr size_t kScratchBytes = kReadAt + 2 * sizeof(pool::RingRecord) + 64;  // last: index root
 static_assert(kHeartbeatAt == 0 && 2 * sizeof(pool::RingRecord) >= sizeof(pool::Superblock));
 
 }  // namespace
@@ -102,6 +102,7 @@ void KnControl::make_attachments() noexcept {
     a.kn_slot = kn_slot_;
     a.incarnation = incarnation_;
     a.table = table_;
+    shared_->index_table.store(table_.word(), std::memory_order_relaxed);
     workers_[w]->attach_for_control(&a);
   }
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace dinomo::dpm {
 
@@ -66,6 +67,34 @@ void MergePool::merge_task(void* pool, void* log_state) {
   }
   log.busy.store(false, std::memory_order_release);
   self.running_.fetch_sub(1, std::memory_order_acq_rel);
+}
+
+void MergePool::work_in_background(Step step, void* object, std::atomic<uint32_t>& working) {
+  if (workers_ == 0) {
+    step(object);
+    return;
+  }
+  auto at = std::ranges::find(backgrounds_, object, &Background::object);
+  if (at == backgrounds_.end()) {
+    backgrounds_.push_back({this, step, object, &working});
+    at = std::prev(backgrounds_.end());
+  }
+  working.fetch_add(workers_, std::memory_order_acq_rel);
+  running_.fetch_add(workers_, std::memory_order_acq_rel);
+  for (uint32_t i = 0; i < workers_; ++i) {
+    arena_->enqueue(&MergePool::background_task, &*at, nullptr);
+  }
+}
+
+void MergePool::background_task(void* background, void*) {
+  auto& b = *static_cast<Background*>(background);
+  // Takes over what the service thread prepared before it raised the count.
+  if (b.working->load(std::memory_order_acquire) != 0 && b.step(b.object)) {
+    b.pool->arena_->enqueue(&MergePool::background_task, background, nullptr);  // behind merges
+    return;
+  }
+  b.working->fetch_sub(1, std::memory_order_acq_rel);
+  b.pool->running_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
 uint32_t MergePool::poll() {

@@ -33,6 +33,12 @@ class MergePool {
   /// Without workers: runs what was scheduled. Returns the number of runs.
   uint32_t poll();
 
+  /// Work that is cut in slices, between merges: step(object) does one and is called until it
+  /// returns false, on every worker at once; without workers once per call of this. `working`
+  /// counts the workers that are at it; call again only when it is 0. `object` outlives the pool.
+  using Step = bool (*)(void* object);
+  void work_in_background(Step step, void* object, std::atomic<uint32_t>& working);
+
   /// Calls body(begin, end) over [0, size) in pieces, in parallel if there are workers.
   void parallel_for(uint64_t size, uint64_t piece,
                     const std::function<void(uint64_t, uint64_t)>& body);
@@ -40,12 +46,20 @@ class MergePool {
   uint32_t workers() const noexcept { return workers_; }
 
  private:
+  struct Background {
+    MergePool* pool;
+    Step step;
+    void* object;
+    std::atomic<uint32_t>* working;
+  };
   static void merge_task(void* pool, void* log_state);
+  static void background_task(void* background, void*);
 
   Merger& merger_;
   const uint32_t workers_;
   std::unique_ptr<Arena> arena_;
   std::deque<LogState*> queue_;
+  std::deque<Background> backgrounds_;  // one for each object, for good: tasks refer to them
   std::atomic<uint32_t> running_{0};
 };
 

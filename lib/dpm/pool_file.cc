@@ -29,6 +29,11 @@ namespace {
 
 constexpr uint16_t kFirstTableVersion = 1;
 constexpr uint64_t kIndexBucketsMin = 1024;
+constexpr uint64_t kPoolBytesPerBucket = 16384;
+
+/// Segments leave so much of the pool to the index, that it can grow when they are full: a table of
+/// a bucket for every 640 bytes beside the one it replaces, or overflow buckets instead.
+constexpr uint64_t index_share_bytes(uint64_t pool_bytes) noexcept { return pool_bytes * 5 / 32; }
 
 Status fail(Status status, std::string* why, std::string text) {
   if (why != nullptr) *why = std::move(text);
@@ -144,7 +149,7 @@ pool::SpaceObject aligned_object(PMEMoid oid) noexcept {
 }  // namespace
 
 uint64_t default_index_buckets(uint64_t pool_bytes) noexcept {
-  return std::max(kIndexBucketsMin, std::bit_floor(pool_bytes / 256 / 2));
+  return std::max(kIndexBucketsMin, std::bit_floor(pool_bytes / kPoolBytesPerBucket));
 }
 
 PoolFile::~PoolFile() { close(); }
@@ -186,7 +191,8 @@ Status PoolFile::create(const PoolOptions& options, std::string* why) {
                 "index_buckets must be a power of two of at least 1024, or 0 for the default");
   }
   const uint64_t fixed =
-      pool::root_bytes(options.geometry) + buckets * sizeof(index::Bucket) * 5 / 4;
+      pool::root_bytes(options.geometry) +
+      std::max(buckets * sizeof(index::Bucket) * 5 / 4, index_share_bytes(options.pool_bytes));
   if (options.pool_bytes < fixed + 2 * options.geometry.segment_bytes + (uint64_t{16} << 20)) {
     return fail(Status::kInvalid, why,
                 "pool_bytes of " + mib(options.pool_bytes) +
@@ -261,6 +267,7 @@ Status PoolFile::format(const PoolOptions& options, std::string* why) {
                             options.hash_seed, options.unix_ms);
   auto* index_root = record<pool::IndexRoot>(s.index_root_offset);
   index_root->current = first.word();
+  index_root->buckets_min = buckets;
   record<pool::PoolState>(s.state_offset)->clean_shutdown = pool::kCleanShutdown;
   persist_->persist(at(superblock_offset_), root);
   *record<pool::Superblock>(superblock_offset_) = s;
@@ -389,11 +396,17 @@ Result<pool::SpaceObject> PoolFile::allocate(pool::ObjectType type, uint64_t byt
   Preparation preparation{prepare, prepared_bytes};
   const std::lock_guard lock(objects_mutex_);
   PMEMoid oid = OID_NULL;
+  if (type == pool::ObjectType::kSegment) {
+    if (segments_bytes_ + bytes > memory_.size() - index_share_bytes(memory_.size())) {
+      return std::unexpected(Status::kNoSpace);
+    }
+  }
   // 48 bytes: the allocator's addresses are at least 16-aligned.
   if (pmemobj_alloc(pop(handle_), &oid, bytes + 48, static_cast<uint64_t>(type),
                     prepare != nullptr ? construct : nullptr, &preparation) != 0) {
     return std::unexpected(Status::kNoSpace);
   }
+  if (type == pool::ObjectType::kSegment) segments_bytes_ += bytes;
   return aligned_object(oid);
 }
 
@@ -401,6 +414,9 @@ void PoolFile::release(uint64_t offset) noexcept {
   const std::lock_guard lock(objects_mutex_);
   for (PMEMoid oid = pmemobj_first(pop(handle_)); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
     if (aligned_object(oid).offset != offset) continue;
+    if (pmemobj_type_num(oid) == static_cast<uint64_t>(pool::ObjectType::kSegment)) {
+      segments_bytes_ -= std::min(segments_bytes_, superblock().segment_bytes);
+    }
     pmemobj_free(&oid);
     return;
   }
@@ -410,6 +426,9 @@ std::vector<pool::SpaceObject> PoolFile::objects(pool::ObjectType type) {
   std::vector<pool::SpaceObject> found;
   for (PMEMoid oid = pmemobj_first(pop(handle_)); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
     if (pmemobj_type_num(oid) == static_cast<uint64_t>(type)) found.push_back(aligned_object(oid));
+  }
+  if (type == pool::ObjectType::kSegment) {
+    segments_bytes_ = found.size() * superblock().segment_bytes;
   }
   return found;
 }

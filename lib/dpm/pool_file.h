@@ -23,7 +23,7 @@ struct PoolOptions {
   std::string path;
   bool create = false;      // make the pool if there is no file; an existing file is never replaced
   uint64_t pool_bytes = 0;  // of a new pool
-  uint64_t index_buckets = 0;      // of a new pool, a power of two; 0: from pool_bytes
+  uint64_t index_buckets = 0;      // a new pool begins with, a power of two; 0: from pool_bytes
   pool::PoolGeometry geometry;     // of a new pool
   std::array<uint8_t, 16> uuid{};  // of a new pool, random
   uint64_t hash_seed = 0;          // of a new pool, random and secret
@@ -32,7 +32,7 @@ struct PoolOptions {
   bool require_power_safe = false;
 };
 
-/// Room for an item of 256 bytes in every 256 bytes of the pool, at two items a bucket.
+/// What a pool begins with: 1/256 of it. The index grows with its items.
 uint64_t default_index_buckets(uint64_t pool_bytes) noexcept;
 
 class PoolFile final : public pool::Space {
@@ -69,7 +69,8 @@ class PoolFile final : public pool::Space {
   uint64_t root_end_ = 0;
   std::unique_ptr<pool::Persist> persist_;
   pool::Persistence domain_ = pool::Persistence::kPageCache;
-  std::mutex objects_mutex_;  // libpmemobj's enumeration bears no change meanwhile
+  uint64_t segments_bytes_ = 0;  // counted by objects(), then kept
+  std::mutex objects_mutex_;     // libpmemobj's enumeration bears no change meanwhile
   std::string path_;
   bool created_ = false;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "index/resizer.h"
 #include "log/log_reader.h"
 #include "pool/mailbox.h"
 #include "pool/superblock.h"
@@ -27,11 +28,15 @@ class ChainScan {
             bool validate)
       : space_(space), segments_(segments), overflow_(overflow), validate_(validate) {}
 
+  void unlock(Bucket* head) noexcept {
+    if ((head->header & index::kLockBit) == 0) return;
+    std::atomic_ref<uint64_t>(head->header).fetch_and(~index::kLockBit);
+    ++locks_cleared;
+  }
+
   void chain(Bucket* head) noexcept {
-    if ((head->header & index::kLockBit) != 0) {
-      std::atomic_ref<uint64_t>(head->header).fetch_and(~index::kLockBit);
-      ++locks_cleared;
-    }
+    unlock(head);
+    if ((head->header & index::kMigratedBit) != 0) return;  // in the next table
     Bucket* bucket = head;
     for (uint32_t n = 1;; ++n) {
       for (Slot& slot : bucket->slots) {
@@ -131,23 +136,62 @@ void place_cursor(LogState& log, SegmentTable& segments) noexcept {
 
 }  // namespace
 
+namespace {
+
+/// What a resize left when it was interrupted: of chains that are not marked, copies in the next
+/// table that mean nothing; and tables that no root names.
+void settle_resize(pool::Space& space, index::IndexWriter& index, MergePool& workers,
+                   RecoveryReport* report) {
+  pool::IndexRoot& root = index.root();
+  if (root.next == root.current) {  // all but the last store was done
+    root.next = 0;
+    space.persist().persist(&root, sizeof root);
+  }
+  const pool::TableRef from = index.table();
+  const pool::TableRef to = index.next_table();
+  for (const auto& object : space.objects(pool::ObjectType::kIndexTable)) {
+    if (object.offset != from.offset_bytes() && (!to || object.offset != to.offset_bytes())) {
+      space.release(object.offset);
+    }
+  }
+  if (!to) return;
+  report->resize_continued = true;
+  const index::Memory& memory = index.memory();
+  workers.parallel_for(to.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
+    for (uint64_t i = begin; i < end; ++i) {
+      std::atomic_ref<uint64_t>(memory.head(to, i)->header).fetch_and(~index::kLockBit);
+    }
+  });
+  workers.parallel_for(from.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
+    for (uint64_t i = begin; i < end; ++i) {
+      if ((memory.head(from, i)->header & index::kMigratedBit) == 0) {
+        index::drop_copies(memory, from, i, to);
+      }
+    }
+    space.persist().drain();
+  });
+}
+
+}  // namespace
+
 void recover_index(pool::Space& space, SegmentTable& segments, index::IndexWriter& index,
                    index::OverflowPool& overflow, MergePool& workers, RecoveryReport* report) {
-  const pool::TableRef table = index.table();
+  settle_resize(space, index, workers, report);
   std::atomic<uint64_t> items{0};
   std::atomic<uint64_t> discarded{0};
   std::atomic<uint64_t> cut{0};
   std::atomic<uint64_t> unlocked{0};
-  workers.parallel_for(table.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
-    ChainScan scan(space, segments, overflow, !report->clean);
-    for (uint64_t i = begin; i < end; ++i) {
-      scan.chain(space.record<Bucket>(table.offset_bytes() + i * sizeof(Bucket)));
-    }
-    items.fetch_add(scan.items);
-    discarded.fetch_add(scan.slots_discarded);
-    cut.fetch_add(scan.links_cut);
-    unlocked.fetch_add(scan.locks_cleared);
-  });
+  for (const pool::TableRef table : {index.table(), index.next_table()}) {
+    if (!table) continue;
+    workers.parallel_for(table.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
+      ChainScan scan(space, segments, overflow, !report->clean);
+      for (uint64_t i = begin; i < end; ++i) scan.chain(index.memory().head(table, i));
+      items.fetch_add(scan.items);
+      discarded.fetch_add(scan.slots_discarded);
+      cut.fetch_add(scan.links_cut);
+      unlocked.fetch_add(scan.locks_cleared);
+    });
+  }
   report->items = items.load();
   report->slots_discarded = discarded.load();
   report->links_cut = cut.load();

@@ -22,6 +22,7 @@ struct RecoveryReport {
   uint64_t slots_discarded = 0;  // referred to no valid entry: damage, never a plain crash
   uint64_t links_cut = 0;        // likewise
   uint64_t locks_cleared = 0;
+  bool resize_continued = false;  // one was under way
   uint64_t logs_open = 0;
   uint64_t entries_merged = 0;  // found valid in logs, after merged_lsn
   uint64_t torn_tails = 0;      // logs whose written part ends in something that is no entry
@@ -30,8 +31,8 @@ struct RecoveryReport {
 
 using LogStates = std::vector<std::unique_ptr<LogState>>;
 
-/// Clears locks, validates slots and chains (unless `clean`), counts live bytes of segments and
-/// used overflow buckets. In parallel on the pool's workers.
+/// Settles a resize that was under way, clears locks, validates slots and chains (unless `clean`),
+/// counts live bytes of segments and used overflow buckets. In parallel on the pool's workers.
 void recover_index(pool::Space& space, SegmentTable& segments, index::IndexWriter& index,
                    index::OverflowPool& overflow, MergePool& workers, RecoveryReport* report);
 

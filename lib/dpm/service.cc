@@ -43,7 +43,10 @@ Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, 
   merges_ = std::make_unique<MergePool>(*merger_, config.merge_workers);
 }
 
-Service::~Service() { merges_.reset(); }
+Service::~Service() {
+  if (resizer_) resizer_->pause();
+  merges_.reset();
+}
 
 pool::PoolState& Service::state() noexcept {
   return *space_.record<pool::PoolState>(space_.superblock().state_offset);
@@ -72,6 +75,7 @@ Status Service::recover(std::string* why) {
   segments_.load();
   revoke_unanswered_grants(space_, segments_);
   recover_index(space_, segments_, *index_, *overflow_, *merges_, &report_);
+  resizer_ = std::make_unique<index::Resizer>(space_, *index_, *overflow_, *reclaimer_);
   segments_.settle();
   if (!report_.clean) sessions_.repair();
   logs_ = recover_logs(space_, segments_, &report_);
@@ -114,6 +118,19 @@ void Service::beat() noexcept {
   std::atomic_ref<uint64_t>(state().heartbeat).fetch_add(1, std::memory_order_release);
 }
 
+/// Resizing and giving back; merges are served first.
+uint32_t Service::poll_index() {
+  const uint64_t now_ns = clock_.now_ns();
+  const auto items = static_cast<uint64_t>(std::max<int64_t>(0, merger_->counters().items.load()));
+  uint32_t events = reclaimer_->poll(now_ns, uint64_t{config_.index_grace_ms} * 1'000'000u);
+  if (resizer_->poll(items, now_ns) && resizer_->working().load() == 0) {
+    const auto slice = [](void* resizer) { return static_cast<index::Resizer*>(resizer)->work(); };
+    merges_->work_in_background(slice, resizer_.get(), resizer_->working());
+    ++events;
+  }
+  return events;
+}
+
 uint32_t Service::poll() {
   uint32_t events = target_->poll();
   events += mailboxes_->poll();
@@ -122,12 +139,14 @@ uint32_t Service::poll() {
   if (segments_.reclaim_pending()) {
     events += segments_.reclaim(clock_.now_ns(), uint64_t{config_.reclaim_grace_ms} * 1'000'000u);
   }
-  events += reclaimer_->poll(clock_.now_ns(), uint64_t{config_.index_grace_ms} * 1'000'000u);
+  events += poll_index();
   beat();
   return events;
 }
 
 bool Service::stop() {
+  resizer_->pause();
+  if (resizer_->working().load(std::memory_order_acquire) != 0) return false;
   const Status merged = directory_->merge_everything();
   merges_->poll();
   if (merged == Status::kInProgress) return false;
@@ -160,6 +179,8 @@ ServiceStats Service::stats() {
   s.overflow_used = overflow_->used();
   s.overflow_capacity = overflow_->capacity();
   s.index_buckets = index_->table().buckets();
+  if (const pool::TableRef next = index_->next_table()) s.index_next_buckets = next.buckets();
+  s.resize = resizer_->counters();
   s.session_evictions = sessions_.evictions();
   if (mailboxes_ != nullptr) s.mailbox = mailboxes_->counters();
   s.recovery = report_;

@@ -15,7 +15,7 @@
 #include "dpm/mailbox_server.h"
 #include "dpm/recovery.h"
 #include "fabric/driver.h"
-#include "index/reclaimer.h"
+#include "index/resizer.h"
 #include "pool/space.h"
 
 namespace dinomo::dpm {
@@ -44,6 +44,8 @@ struct ServiceStats {
   uint64_t overflow_used = 0;
   uint64_t overflow_capacity = 0;
   uint64_t index_buckets = 0;
+  uint64_t index_next_buckets = 0;  // of the table that a resize fills, 0 none
+  index::ResizeCounters resize;
   uint64_t session_evictions = 0;
   MailboxCounters mailbox;
   RecoveryReport recovery;
@@ -74,12 +76,14 @@ class Service {
 
   const RecoveryReport& recovery() const noexcept { return report_; }
   index::IndexWriter& index() noexcept { return *index_; }
+  index::Resizer& resizer() noexcept { return *resizer_; }
   SegmentTable& segments() noexcept { return segments_; }
 
  private:
   Service(pool::Space& space, Clock& clock, const ServiceConfig& config, Log log);
   void begin_boot() noexcept;
   Status recover(std::string* why);
+  uint32_t poll_index();
   void beat() noexcept;
   pool::PoolState& state() noexcept;
 
@@ -92,6 +96,7 @@ class Service {
   std::unique_ptr<index::OverflowPool> overflow_;
   std::unique_ptr<index::IndexWriter> index_;
   std::unique_ptr<index::Reclaimer> reclaimer_;
+  std::unique_ptr<index::Resizer> resizer_;  // after recovery
   SessionTable sessions_;
   std::unique_ptr<Merger> merger_;
   LogStates logs_;

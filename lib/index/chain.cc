@@ -72,7 +72,7 @@ void clear_slot(const Memory& memory, Slot* slot, Bucket* bucket, Bucket* previo
   // Linked again only when the cut is durable, else a crash could show one bucket in two chains.
   put(previous->next, get(bucket->next));
   memory.persist->persist(&previous->next, sizeof previous->next);
-  std::atomic_ref<uint64_t>(bucket->header).fetch_or(kMigratedBit, std::memory_order_release);
+  memory.set(bucket->header, get(bucket->header) | kMigratedBit);  // no lock bit: not a head
   memory.overflow->retire(
       static_cast<uint64_t>(reinterpret_cast<std::byte*>(bucket) - memory.bytes.data()));
 }

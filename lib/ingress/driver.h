@@ -85,6 +85,7 @@ struct Capabilities {
   bool rx_checksum_verified = false;  // in software, where the port does not
   bool link_up = false;
   Steering steering = Steering::kSingle;
+  std::string steering_why;  // with several workers: why it is not kHardware; for people
   WaitMethod wait = WaitMethod::kNone;
   uint32_t buffers = 0;
 

@@ -8,6 +8,10 @@ namespace dinomo::kn {
 
 using fabric::Purpose;
 
+namespace {
+constexpr uint64_t kRootFreshNs = 1'000'000;  // while a resize is under way the root is read again
+}
+
 Worker::Fetch* Worker::find_fetch(uint64_t hash, Bytes key) noexcept {
   for (Fetch* f = fetch_buckets_[hash % kFetchBuckets]; f != nullptr; f = f->next) {
     if (f->hash == hash && !f->stale && equal(f->key_view(), key)) return f;
@@ -108,6 +112,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
     stats_.stale_shortcuts.add();
     dac_->drop_shortcut(f->hash, shortcut);
   }
+  bool in_next = false;  // look into the table that a resize fills
   for (uint32_t attempt = 0; attempt < kFetchAttemptsMax && !detaching_; ++attempt) {
     if (attempt != 0) stats_.index_retries.add();
     auto candidate = unmerged_.newest(f->hash);
@@ -129,9 +134,9 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
       }
       candidate = unmerged_.older(candidate);
     }
-    uint64_t bucket_offset =
-        table_.offset_bytes() +
-        index::bucket_index(f->hash, table_.buckets_log2()) * sizeof(index::Bucket);
+    const pool::TableRef table = in_next ? next_table_ : table_;
+    const uint64_t head = index::bucket_index(f->hash, table.buckets_log2());
+    uint64_t bucket_offset = table.offset_bytes() + head * sizeof(index::Bucket);
     bool retry = false;
     for (uint32_t hop = 0; hop < index::kChainBucketsMax && bucket_offset != 0; ++hop) {
       const Status got = co_await read(queue, bucket_offset, f->bucket, Purpose::kIndex);
@@ -140,13 +145,25 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
         fail_fetch(f, got);
         co_return;
       }
-      // The table was replaced by a larger one: read the root again.
-      if ((load<index::Bucket>(f->bucket.data()).header & index::kMigratedBit) != 0) {
-        const uint64_t root = attachment_->superblock.index_root_offset;
-        const Status again = co_await read(queue, root, f->bucket, Purpose::kIndex);
-        ++f->round_trips;
-        if (ok(again)) table_ = pool::TableRef(load<pool::IndexRoot>(f->bucket.data()).current);
+      // The chain has moved to the table that a resize fills, or that replaced this one.
+      if (!index::serves_chain(load<index::Bucket>(f->bucket.data()).header, table.version(),
+                               head)) {
         retry = true;
+        if (!in_next && next_table_ && now_ns_ - root_read_ns_ < kRootFreshNs) {
+          in_next = true;
+          break;
+        }
+        const uint64_t root_at = attachment_->superblock.index_root_offset;
+        const Status again = co_await read(queue, root_at, f->bucket, Purpose::kIndex);
+        ++f->round_trips;
+        if (ok(again)) {
+          const auto root = load<pool::IndexRoot>(f->bucket.data());
+          // The root may have been read before and after a swap: then it names one table twice.
+          in_next = root.current == table.word() && root.next != 0 && root.next != root.current;
+          table_ = pool::TableRef(root.current);
+          next_table_ = pool::TableRef(root.next);
+          root_read_ns_ = now_ns_;
+        }
         break;
       }
       for (uint32_t s = 0; s < index::kSlotsPerBucket; ++s) {

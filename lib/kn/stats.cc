@@ -64,6 +64,17 @@ uint64_t sum(Workers workers, Counter WorkerStats::* counter) noexcept {
   return total;
 }
 
+/// Mean over the workers that know it; 0 if none does.
+uint64_t mean(Workers workers, Counter WorkerStats::* counter) noexcept {
+  uint64_t total = 0;
+  uint64_t known = 0;
+  for (const WorkerStats* w : workers) {
+    total += (w->*counter).get();
+    known += (w->*counter).get() != 0 ? 1 : 0;
+  }
+  return known == 0 ? 0 : total / known;
+}
+
 struct Named {
   const char* name;
   Counter WorkerStats::* counter;
@@ -118,6 +129,9 @@ size_t stats_json(Workers workers, char* out, size_t capacity) noexcept {
   JsonObject json(out, capacity);
   json.field("workers", workers.size());
   for (const Named& n : kNamed) json.field(n.name, sum(workers, n.counter));
+  json.field("half_cache_millirt", mean(workers, &WorkerStats::half_cache_millirt));
+  json.field("same_cache_millirt", mean(workers, &WorkerStats::same_cache_millirt));
+  json.field("twice_cache_millirt", mean(workers, &WorkerStats::twice_cache_millirt));
   uint64_t malformed = 0;
   for (const WorkerStats* w : workers) {
     for (const Counter& c : w->malformed) malformed += c.get();

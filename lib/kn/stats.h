@@ -31,6 +31,8 @@ struct WorkerStats {
   // cache
   Counter cache_values, cache_shortcuts, cache_used_bytes, cache_budget_bytes;
   Counter promotions, demotions, evictions, average_miss_millirt;
+  // what a GET would cost with half, as much and twice the cache, estimated; 0: not known yet
+  Counter half_cache_millirt, same_cache_millirt, twice_cache_millirt;
   // fabric, by fabric::Purpose
   std::array<Counter, fabric::kPurposes> round_trips, verbs, bytes;
   // ingress

@@ -103,7 +103,8 @@ uint32_t Worker::poll() noexcept {
   rte_rcu_qsbr_quiescent(shared_->rcu, config_.worker);  // holds no ring between turns
   ring_ = shared_->ring.load(std::memory_order_acquire);
   replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
-  lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_relaxed);
+  lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_acquire);
+  follow_index_root();
 
   work += receive();
   if (deferred_head_ != deferred_tail_) work += retry_deferred();
@@ -209,6 +210,7 @@ void Worker::attach(const Attachment* attachment) noexcept {
           fabric_.get(), staging_);
       log_->note_merged(attachment->merged_sequence);
       table_ = attachment->table;
+      next_table_ = {};
       log_status_.store(Status::kOk);
     } else {
       log_status_.store(Status::kUnreachable);
@@ -217,6 +219,15 @@ void Worker::attach(const Attachment* attachment) noexcept {
     }
   }
   attached_.store(attachment_, std::memory_order_release);
+}
+
+/// A table that the root does not name is freed once no lease is left that was renewed before.
+void Worker::follow_index_root() noexcept {
+  const uint64_t told = shared_->index_table.load(std::memory_order_relaxed);
+  if (told == table_told_) return;
+  table_told_ = told;
+  table_ = pool::TableRef(told);
+  next_table_ = {};
 }
 
 /// The log and the queue of an attachment count from 0; what they had is kept here.
@@ -247,6 +258,11 @@ void Worker::publish_stats() noexcept {
   stats_.demotions.set(c.demotions);
   stats_.evictions.set(c.evictions);
   stats_.average_miss_millirt.set(static_cast<uint64_t>(c.average_miss_rt * 1000));
+  if (c.what_if.known) {
+    stats_.half_cache_millirt.set(static_cast<uint64_t>(c.what_if.half * 1000));
+    stats_.same_cache_millirt.set(static_cast<uint64_t>(c.what_if.same * 1000));
+    stats_.twice_cache_millirt.set(static_cast<uint64_t>(c.what_if.twice * 1000));
+  }
   const ingress::QueueCounters& i = ingress_->counters();
   stats_.datagrams_in.set(i.datagrams_in);
   stats_.datagrams_out.set(i.datagrams_out);

@@ -61,6 +61,7 @@ struct WorkerConfig {
 /// Read by all workers, written by the control lcore.
 struct Shared {
   std::atomic<uint64_t> lease_deadline_ns{0};  // a worker serves only before it
+  std::atomic<uint64_t> index_table{0};  // IndexRoot.current, looked at for every lease renewal
   std::atomic<const ring::Ring*> ring{nullptr};
   rte_rcu_qsbr* rcu = nullptr;            // workers are readers 0..workers-1
   std::vector<const WorkerStats*> stats;  // of all workers; fixed before the first turn
@@ -100,7 +101,12 @@ class Worker {
 
   /// Makes the worker serve under `attachment` (nullptr: serve nothing). The worker first ends what
   /// is under way under the old one. Takes effect when attached_for_control() returns the same.
-  void attach_for_control(const Attachment* attachment) noexcept { wanted_.store(attachment); }
+  /// REQUIRES: attached_for_control() is nullptr if `attachment` is not.
+  void attach_for_control(const Attachment* attachment) noexcept {
+    // Whatever ended the last attachment says nothing of this one, even before the worker's turn.
+    if (attachment != nullptr) log_status_.store(Status::kOk);
+    wanted_.store(attachment);
+  }
   const Attachment* attached_for_control() const noexcept { return attached_.load(); }
   /// kOk while the log can be written; otherwise the KN has to register again.
   Status log_status_for_control() const noexcept { return log_status_.load(); }
@@ -204,6 +210,7 @@ class Worker {
   bool detach_step() noexcept;
   void watch_log() noexcept;
   void keep_counts() noexcept;
+  void follow_index_root() noexcept;
   void publish_stats() noexcept;
 
   // serve.cc
@@ -271,6 +278,9 @@ class Worker {
   std::optional<log::LogWriter> log_;
   log::Unmerged unmerged_;
   pool::TableRef table_;
+  pool::TableRef next_table_;  // a resize fills it; 0 none
+  uint64_t table_told_ = 0;    // Shared::index_table when it was last taken over
+  uint64_t root_read_ns_ = 0;
 
   // the turn
   uint64_t now_ns_ = 0;

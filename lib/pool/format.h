@@ -89,9 +89,10 @@ enum class Persistence : uint64_t {
 /// A table reference is offset in 64-byte units (bits 0..35), log2 of the bucket count (36..41),
 /// table version (42..57).
 struct alignas(64) IndexRoot {
-  uint64_t current;  // table reference
-  uint64_t next;     // table being filled by a resize, 0 none
-  std::array<uint64_t, 6> reserved;
+  uint64_t current;      // table reference
+  uint64_t next;         // table being filled by a resize, 0 none
+  uint64_t buckets_min;  // of the pool's making: the index never shrinks below
+  std::array<uint64_t, 5> reserved;
 };
 static_assert(sizeof(IndexRoot) == 64);
 

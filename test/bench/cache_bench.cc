@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cache/dac.h"
+#include "cache/ghosts.h"
 
 namespace {
 
@@ -177,6 +178,30 @@ int run(const Options& o) {
                       values->update(k.hash, k.bytes(), value, {}, address_of(k.number));
                     });
                     return values->stats().values;
+                  },
+                  {}});
+  dinomo::cache::Ghosts ghosts;
+  if (!ghosts.init(o.budget_mib << 20)) throw std::runtime_error("no memory for a ghost list");
+  const dinomo::cache::GhostView view{.budget_bytes = o.budget_mib << 20,
+                                      .value_bytes = (o.budget_mib << 20) * 9 / 10,
+                                      .records = value_keys,
+                                      .miss_rt = 2};
+  rows.push_back({"ghost list: is a key in the sample",
+                  [&] {
+                    uint64_t sum = 0;
+                    bursts(o, value_keys, state, false, *values,
+                           [&](const Key& k) { sum += ghosts.sampled(k.hash) ? 1 : 0; });
+                    return sum;
+                  },
+                  {}});
+  rows.push_back({"ghost list: a read, sampled or not",
+                  [&] {
+                    bursts(o, value_keys, state, false, *values, [&](const Key& k) {
+                      if (!ghosts.sampled(k.hash)) return;
+                      ghosts.note_read(k.hash, view);
+                      ghosts.note_item(k.hash, o.value_bytes + 48, false);
+                    });
+                    return static_cast<uint64_t>(ghosts.best_order());
                   },
                   {}});
   rows.push_back({"memory: dependent random read",

@@ -117,6 +117,7 @@ TEST_P(IngressConformance, SaysWhatItIs) {
   EXPECT_GE(c.rx_queues, 1);
   EXPECT_LE(c.rx_queues, GetParam().queues);
   EXPECT_EQ(c.steering == ingress::Steering::kSingle, workers_ == 1);
+  EXPECT_EQ(c.steering_why.empty(), workers_ == 1 || c.steering == ingress::Steering::kHardware);
   EXPECT_GE(c.payload_bytes_max(false), 1472);
 }
 

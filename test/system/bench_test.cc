@@ -2,6 +2,9 @@
 // dinomo-bench as a process, above all: does it notice a server that lies.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "mini_server.h"
@@ -86,6 +89,28 @@ TEST_F(BenchTest, WorkloadDInsertsAndWorkloadFModifies) {
   EXPECT_EQ(server_.size(), 500 + d["kinds"]["insert"]["ops"].get<size_t>());
   const json f = last_phase({"--ops", "2000", "-w", "f", "--verify"}, 0);
   EXPECT_GT(f["kinds"]["rmw"]["ops"], 800);
+}
+
+TEST_F(BenchTest, RecordsTheRunForTheLaboratory) {
+  std::string directory = testing::TempDir() + "dinomo-record-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const std::string file = directory + "/run.stream";
+  const json run =
+      last_phase({"--ops", "6000", "--workload", "a", "--threads", "2", "--record", file}, 0);
+  const Finished lab = run_process({program_path("DINOMO_LAB"), "--stream", file, "--memory", "2",
+                                    "--splits", "2", "--json", directory + "/lab.json"});
+  EXPECT_EQ(lab.status, 0) << lab.err;
+  std::ifstream text(directory + "/lab.json");
+  const json document = json::parse(text, nullptr, false);
+  std::filesystem::remove_all(directory);
+  ASSERT_TRUE(document.is_object()) << lab.out << lab.err;
+  const json& stream = document["streams"][0];
+  EXPECT_EQ(stream["accesses"], run["ops"]);
+  EXPECT_GT(stream["keys"], 200);
+  EXPECT_LE(stream["keys"], 500);
+  EXPECT_EQ(stream["data_bytes"].get<uint64_t>(), stream["keys"].get<uint64_t>() * (8 + 64));
+  EXPECT_EQ(bench({"--phase", "load", "--record", file}).status, 2);
+  EXPECT_EQ(bench({"--record", "/no/such/directory/f"}).status, 2);
 }
 
 TEST_F(BenchTest, OpenLoopReportsBothLatencies) {

@@ -112,6 +112,14 @@ TEST_F(CliTest, ARefusalIs3AndNamesTheReason) {
   EXPECT_NE(refused.err.find("no-space"), std::string::npos);
 }
 
+TEST_F(CliTest, NothingButBusySaysWhatThatMeans) {
+  server_.set_faults({.busy = 1});
+  const Finished busy = cli({"--timeout-ms", "200", "get", "k"});
+  EXPECT_EQ(busy.status, 4);
+  EXPECT_NE(busy.err.find("answered BUSY for 200 ms"), std::string::npos) << busy.err;
+  EXPECT_NE(busy.err.find("dinomo-dpm"), std::string::npos) << busy.err;
+}
+
 TEST_F(CliTest, SilenceIs4) {
   server_.mute(true);
   const Finished silent = cli({"--timeout-ms", "100", "get", "k"});

@@ -127,7 +127,7 @@ Status EthIngress::make_queues(const Config& config, std::string* why) {
 
 Status EthIngress::start(std::string* why) {
   if (port_.started()) return Status::kOk;
-  if (const Status s = port_.start(why); !ok(s)) return s;
+  if (const Status s = port_.start(shared_.us, why); !ok(s)) return s;
   const Capabilities& c = port_.capabilities();
   const auto workers = static_cast<uint16_t>(waits_.size());
   for (uint16_t w = 0; w < workers; ++w) {

@@ -300,7 +300,7 @@ Status Port::set_up_queues(std::string* why) {
   return Status::kOk;
 }
 
-Status Port::start(std::string* why) {
+Status Port::start(const Endpoint& us, std::string* why) {
   if (const Status s = check_netdev(why); !ok(s)) return s;
   int error = rte_eth_dev_start(id_);
   if (error != 0 && interrupts_) {  // some ports take the setting and fail only here
@@ -317,12 +317,24 @@ Status Port::start(std::string* why) {
   if (config_.promiscuous) rte_eth_promiscuous_enable(id_);
   rte_eth_allmulticast_enable(id_);  // solicited-node groups of IPv6
   if (const Status s = wait_for_link(why); !ok(s)) return s;
+  choose_steering(us);
   choose_wait_method();
   rte_eth_stats_reset(id_);
   return Status::kOk;
 }
 
+void Port::choose_steering(const Endpoint& us) {
+  Capabilities& c = capabilities_;
+  if (config_.workers == 1) return;
+  if (c.rx_queues == 1) {
+    c.steering_why = "the port has one receive queue";
+  } else if (rules_.make(id_, us, c.rx_queues, &c.steering_why)) {
+    c.steering = Steering::kHardware;
+  }
+}
+
 void Port::stop() noexcept {
+  rules_.clear();
   if (started_) rte_eth_dev_stop(id_);
   started_ = false;
 }

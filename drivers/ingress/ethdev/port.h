@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "drivers/ingress/ethdev/steer.h"
 #include "drivers/ingress/ethdev/wait.h"
 #include "ingress/driver.h"
 
@@ -29,7 +30,8 @@ class Port {
 
   /// Finds and configures. `why` gets a sentence on failure.
   Status open(const Config& config, std::string* why);
-  Status start(std::string* why);
+  /// `us`: whose UDP ports the port is asked to steer by.
+  Status start(const Endpoint& us, std::string* why);
   void stop() noexcept;
 
   uint16_t id() const noexcept { return id_; }
@@ -57,6 +59,7 @@ class Port {
   Status wait_for_link(std::string* why);
   Status check_netdev(std::string* why) const;
   void choose_queues() noexcept;
+  void choose_steering(const Endpoint& us);
   void choose_wait_method() noexcept;
   void add_xdp_counters(PortCounters* c) const noexcept;
   /// True if a device reads buffers by addresses that are not the process's own.
@@ -68,6 +71,7 @@ class Port {
   Capabilities capabilities_;
   rte_eth_dev_info info_{};
   PoolPointer pool_;
+  FlowRules rules_;
   std::vector<int> sockets_;  // by receive queue
   uint16_t id_ = RTE_MAX_ETHPORTS;
   uint16_t rx_descriptors_ = 0;

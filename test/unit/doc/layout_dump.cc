@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "app/common/key_stream.h"
 #include "drivers/fabric/rdma/exchange.h"
 #include "index/format.h"
 #include "log/format.h"
@@ -77,6 +78,7 @@ void pool_structs() {
     STRUCT(pool::IndexRoot)
     FIELD(current);
     FIELD(next);
+    FIELD(buckets_min);
     FIELD(reserved);
   }
   {
@@ -424,6 +426,29 @@ void examples() {
   example("GET, reply", reply, message_of(wire::Opcode::kGet, 2), {}, "", "blue", true);
 }
 
+void stream_structs() {
+  {
+    STRUCT(app::KeyStreamHeader)
+    FIELD(magic);
+    FIELD(format_version);
+    FIELD(header_bytes);
+    FIELD(record_bytes);
+    FIELD(reserved);
+    FIELD(created_unix_ms);
+    FIELD(records);
+    FIELD(checksum);
+  }
+  {
+    STRUCT(app::KeyStreamRecord)
+    FIELD(key_hash);
+    FIELD(value_bytes);
+    FIELD(key_bytes);
+    FIELD(op);
+    FIELD(flags);
+    FIELD(reserved);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -432,6 +457,7 @@ int main() {
   log_and_index_structs();
   wire_structs();
   rdma_structs();
+  stream_structs();
   std::printf("}}},\n\"examples\": {\n");
   examples();
   std::printf("}}\n");

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "world/dpm_node.h"
+
+#include <cstdlib>
+
+#include "drivers/fabric/sim/sim_fabric.h"
+
+namespace dinomo::world {
+
+namespace {
+
+constexpr uint64_t kIdleNs = 1'000'000;
+
+}  // namespace
+
+DpmNode::DpmNode(Environment* environment, const DpmOptions& options)
+    : environment_(environment),
+      options_(options),
+      clock_(&environment->loop, options.clock),
+      memory_(options.pool_bytes, options.seed) {
+  if (!ok(memory_.format(options.geometry, options.index_buckets, options.seed))) {
+    std::abort();  // the scenario's sizes were checked
+  }
+}
+
+DpmNode::~DpmNode() { kill(); }
+
+Status DpmNode::start() {
+  auto service = dpm::Service::start(
+      memory_, clock_, options_.service,
+      [this](const std::string& text) { environment_->say(options_.name, text); }, &why_);
+  if (!service) return service.error();
+  service_ = std::move(*service);
+  const pool::Superblock& s = memory_.superblock();
+  fabric::PoolExport exported;
+  exported.memory = memory_.memory();
+  exported.superblock_offset = memory_.superblock_offset();
+  exported.uuid = s.uuid;
+  exported.node_id = s.node_id;
+  exported.kn_slots = s.kn_slots;
+  exported.persistence = memory_.persistence();
+  auto target = fabric::find_driver("sim")->listen(options_.name, exported, &why_);
+  if (!target) return target.error();
+  target_ = std::move(*target);
+  service_->serve(*target_);
+  lcore_ = std::make_unique<Lcore>(
+      &environment_->loop, &environment_->fabric, LcoreCosts{}, [this] { return service_->poll(); },
+      [] { return kIdleNs; });
+  static_cast<fabric::sim::SimTarget*>(target_.get())->landed =
+      [this](uint64_t offset, uint64_t bytes, bool persistent) {
+        if (persistent) memory_.persist_now(offset, bytes);
+        lcore_->wake();
+      };
+  environment_->say(options_.name, "serving");
+  return Status::kOk;
+}
+
+void DpmNode::kill() {
+  if (!service_) return;
+  environment_->say(options_.name, "killed");
+  lcore_.reset();
+  service_.reset();
+  target_.reset();
+}
+
+void DpmNode::fail_power() {
+  kill();
+  const sim::PowerFailure f = memory_.fail_power();
+  environment_->say(options_.name, "power failed: of " + std::to_string(f.lines_unsafe) +
+                                       " unsafe lines " + std::to_string(f.lines_lost) + " lost");
+}
+
+}  // namespace dinomo::world

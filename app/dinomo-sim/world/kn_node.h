@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A simulated compute node: the workers and the control lcore of one KN.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/kn_control.h"
+#include "kn/worker.h"
+#include "sim/node_clock.h"
+#include "world/environment.h"
+#include "world/lcore.h"
+
+namespace dinomo::world {
+
+struct KnOptions {
+  std::string name = "kn0";
+  std::string ip = "10.0.1.1";
+  std::string dpm = "dpm0";
+  uint16_t kn_slot = 0;
+  uint16_t workers = 1;
+  kn::WorkerConfig worker;
+  uint32_t lease_us = 1'000'000;
+  uint32_t heartbeat_us = 100'000;
+  uint32_t reconnect_us = 10'000;
+  sim::ClockFaults clock;
+  LcoreCosts costs;
+};
+
+class KnNode {
+ public:
+  KnNode(Environment* environment, const KnOptions& options);
+  ~KnNode();
+
+  void start();
+  /// kill -9. What its cards had taken may land still.
+  void kill();
+  bool running() const noexcept { return control_ != nullptr; }
+  /// Takes no turn until `until_ns`, as if stopped by a signal or a hypervisor.
+  void pause(uint64_t until_ns);
+  bool serving() const noexcept;
+
+  const std::string& name() const noexcept { return options_.name; }
+  const KnOptions& options() const noexcept { return options_; }
+  cluster::KnControl& control() noexcept { return *control_; }
+  const std::vector<std::unique_ptr<kn::Worker>>& workers() const noexcept { return workers_; }
+
+ private:
+  struct FreeAligned {
+    void operator()(void* p) const noexcept { std::free(p); }
+  };
+  void make_workers();
+  void make_control();
+
+  Environment* environment_;
+  const KnOptions options_;
+  sim::NodeClock clock_;
+  uint64_t starts_ = 0;
+  std::unique_ptr<rte_rcu_qsbr, FreeAligned> rcu_;
+  std::unique_ptr<kn::Shared> shared_;
+  std::unique_ptr<ingress::Ingress> ingress_;
+  std::vector<std::unique_ptr<kn::Worker>> workers_;
+  std::unique_ptr<cluster::KnControl> control_;
+  std::vector<std::unique_ptr<Lcore>> lcores_;  // of the workers, then the control lcore's
+};
+
+}  // namespace dinomo::world

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "world/run.h"
+
+#include <fmt/format.h>
+
+#include "sim/checker.h"
+#include "world/cluster.h"
+
+namespace dinomo::world {
+
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kProgressMs = 30'000;
+
+/// After the faults every key can be read: "eventually" has a bound.
+std::string check_progress(Cluster* cluster) {
+  ClientNode& reader = *cluster->clients().front();
+  const uint64_t given_up = reader.given_up();
+  reader.read_all();
+  if (!cluster->run_until([&] { return reader.finished(); }, kProgressMs * kMs)) {
+    return fmt::format("no progress: {} reads unanswered {} ms after the last fault",
+                       reader.in_flight(), kProgressMs);
+  }
+  if (reader.given_up() != given_up) {
+    return fmt::format("no progress: {} reads given up after the last fault",
+                       reader.given_up() - given_up);
+  }
+  return {};
+}
+
+/// With every key deleted and every log merged, the pool holds nothing.
+std::string check_leaks(Cluster* cluster, const Scenario& scenario) {
+  ClientNode& client = *cluster->clients().front();
+  // An item that has expired is NOT_FOUND for DELETE, and stays in the index until it is replaced.
+  client.overwrite_all();
+  if (!cluster->run_until([&] { return client.finished(); }, kProgressMs * kMs)) {
+    return "no progress: writes stay unanswered after the last fault";
+  }
+  client.delete_all();
+  if (!cluster->run_until([&] { return client.finished(); }, kProgressMs * kMs)) {
+    return "no progress: deletes stay unanswered after the last fault";
+  }
+  const auto settled = [&] {
+    dpm::Service& dpm = cluster->dpms().front()->service();
+    const dpm::ServiceStats s = dpm.stats();
+    const bool drained = s.segments.free + s.segments.open == s.segments.total;
+    return s.items == 0 && s.lag_entries == 0 && drained;
+  };
+  if (cluster->run_until(settled, (2000 + 4 * scenario.reclaim_grace_ms) * kMs)) return {};
+  if (!cluster->broken().empty()) return cluster->broken();
+  const dpm::ServiceStats s = cluster->dpms().front()->service().stats();
+  return fmt::format(
+      "leak: everything was deleted, but {} items, {} unmerged entries; segments: {} in all, {} "
+      "free, {} open, {} merged, {} live bytes",
+      s.items, s.lag_entries, s.segments.total, s.segments.free, s.segments.open, s.segments.merged,
+      s.segments.live_bytes);
+}
+
+sim::CheckOptions check_options(const Scenario& s, uint64_t virtual_ns) {
+  sim::CheckOptions o;
+  // Each clock may be off by skew and drift in either direction.
+  o.model.clock_skew_ns =
+      2 * (s.unix_skew_ms * kMs + virtual_ns / 1'000'000 * s.drift_ppm) + 2 * kMs;
+  o.configurations_max = s.exactly_once != 0 ? 200'000 : 3'000;
+  return o;
+}
+
+std::string check_history(const Scenario& scenario, RunReport* all) {
+  RunReport& report = *all;
+  const sim::CheckReport r =
+      sim::check_linearizable(report.history, check_options(scenario, report.virtual_ns));
+  switch (r.verdict) {
+    case sim::Verdict::kLinearizable: return {};
+    case sim::Verdict::kUndecided:
+      ++report.coverage["history undecided"];
+      if (scenario.exactly_once == 0) return {};  // too many ways to count
+      return fmt::format("undecided: key {}: {}", r.key, r.explanation);
+    case sim::Verdict::kNotLinearizable: break;
+  }
+  return fmt::format("not linearizable: key {}: {}", r.key, r.explanation);
+}
+
+std::string judge(Cluster* cluster, const Scenario& scenario, RunReport* report) {
+  if (!cluster->run_until([&] { return cluster->clients_finished(); }, scenario.limit_ms * kMs)) {
+    if (!cluster->broken().empty()) return cluster->broken();
+    return "no end: a client's requests outlive their deadlines";
+  }
+  cluster->heal();
+  if (!cluster->broken().empty()) return cluster->broken();
+  std::string failure = check_progress(cluster);
+  report->virtual_ns = cluster->environment().loop.now_ns();
+  if (failure.empty()) failure = check_leaks(cluster, scenario);
+  for (const auto& c : cluster->clients()) {
+    report->operations += c->answered();
+    report->given_up += c->given_up();
+    report->history.insert(report->history.end(), c->history().begin(), c->history().end());
+  }
+  const std::string wrong = check_history(scenario, report);
+  return wrong.empty() ? failure : wrong;
+}
+
+}  // namespace
+
+RunReport run_scenario(const Scenario& scenario, uint64_t seed, const Trace& trace) {
+  RunReport report;
+  Environment environment(seed);
+  environment.trace = trace;
+  Cluster cluster(scenario, seed, &environment);
+  report.failure = judge(&cluster, scenario, &report);
+  report.passed = report.failure.empty();
+  report.coverage.merge(cluster.coverage());
+  report.trace_hash = environment.loop.trace_hash();
+  report.events = environment.loop.events();
+  return report;
+}
+
+}  // namespace dinomo::world

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "sim/pool_memory.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include "common/align.h"
+#include "index/format.h"
+#include "index/index_writer.h"
+
+namespace dinomo::sim {
+
+class PoolMemory::LinePersist final : public pool::Persist {
+ public:
+  LinePersist(std::byte* from, std::byte* to, uint64_t bytes)
+      : from_(from), to_(to), bytes_(bytes) {}
+
+  void flush(const void* at, size_t bytes) noexcept override {
+    const auto begin = static_cast<uint64_t>(static_cast<const std::byte*>(at) - from_);
+    if (begin >= bytes_) std::abort();  // flushing what is no pool memory is a defect
+    const uint64_t end = align_up<uint64_t>(begin + bytes, kCacheLineBytes);
+    for (uint64_t o = begin / kCacheLineBytes * kCacheLineBytes; o < end; o += kCacheLineBytes) {
+      Line line{o, {}};
+      std::memcpy(line.content.data(), from_ + o, kCacheLineBytes);
+      flushed_.push_back(line);
+    }
+  }
+  void drain() noexcept override {
+    for (const Line& line : flushed_) write(line);
+    flushed_.clear();
+  }
+  /// Each flushed line by a draw.
+  void fail(client::Random* random) noexcept {
+    for (const Line& line : flushed_) {
+      if (random->below(2) == 0) write(line);
+    }
+    flushed_.clear();
+  }
+
+ private:
+  struct Line {
+    uint64_t offset;
+    std::array<std::byte, kCacheLineBytes> content;
+  };
+  void write(const Line& line) noexcept {
+    std::memcpy(to_ + line.offset, line.content.data(), kCacheLineBytes);
+  }
+
+  std::byte* from_;
+  std::byte* to_;
+  uint64_t bytes_;
+  std::vector<Line> flushed_;
+};
+
+namespace {
+
+std::byte* zeroed(uint64_t bytes) noexcept {
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(4096, bytes));
+  if (memory == nullptr) std::abort();
+  std::memset(memory, 0, bytes);
+  return memory;
+}
+
+}  // namespace
+
+PoolMemory::PoolMemory(uint64_t bytes, uint64_t seed)
+    : volatile_(zeroed(bytes)), durable_(zeroed(bytes)), bytes_(bytes), random_(seed) {
+  persist_ = std::make_unique<LinePersist>(volatile_, durable_, bytes);
+}
+
+PoolMemory::~PoolMemory() {
+  std::free(volatile_);
+  std::free(durable_);
+}
+
+pool::Persist& PoolMemory::persist() noexcept { return *persist_; }
+
+Status PoolMemory::format(const pool::PoolGeometry& geometry, uint64_t index_buckets,
+                          uint64_t hash_seed) {
+  used_ = align_up<uint64_t>(kSuperblockOffset + pool::root_bytes(geometry), 4096);
+  const auto table =
+      allocate(pool::ObjectType::kIndexTable, index_buckets * sizeof(index::Bucket), nullptr, 0);
+  const auto overflow = allocate(pool::ObjectType::kOverflow,
+                                 index_buckets * 3 / 16 * sizeof(index::Bucket), nullptr, 0);
+  if (!table || !overflow) return Status::kNoSpace;
+  constexpr uint16_t kTableVersion = 1;
+  const pool::TableRef first(table->offset, static_cast<uint32_t>(std::countr_zero(index_buckets)),
+                             kTableVersion);
+  index::format_heads(memory(), first, 0, index_buckets, *persist_);
+  const std::array<uint8_t, 16> uuid{1};
+  const pool::Superblock s =
+      pool::make_superblock(geometry, kSuperblockOffset, bytes_, uuid, hash_seed, 1);
+  auto* root = record<pool::IndexRoot>(s.index_root_offset);
+  root->current = first.word();
+  root->buckets_min = index_buckets;
+  record<pool::PoolState>(s.state_offset)->clean_shutdown = pool::kCleanShutdown;
+  *record<pool::Superblock>(kSuperblockOffset) = s;
+  persist_now(0, bytes_);
+  return Status::kOk;
+}
+
+Result<pool::SpaceObject> PoolMemory::allocate(pool::ObjectType type, uint64_t bytes,
+                                               Prepare prepare, uint64_t prepared) noexcept {
+  bytes = align_up<uint64_t>(bytes, kCacheLineBytes);
+  const auto hole =
+      std::ranges::find_if(holes_, [bytes](const auto& h) { return h.second >= bytes; });
+  pool::SpaceObject object{used_, bytes};
+  if (hole != holes_.end()) {
+    object.offset = hole->first;
+    const uint64_t rest = hole->second - bytes;
+    holes_.erase(hole);
+    if (rest != 0) holes_[object.offset + bytes] = rest;
+  } else if (bytes <= bytes_ - used_) {
+    used_ += bytes;
+  } else {
+    return std::unexpected(Status::kNoSpace);
+  }
+  if (prepare != nullptr) {
+    prepare(volatile_ + object.offset);
+    persist_now(object.offset, prepared);
+  }
+  objects_.emplace_back(type, object);
+  return object;
+}
+
+void PoolMemory::release(uint64_t offset) noexcept {
+  const auto at =
+      std::ranges::find_if(objects_, [=](const auto& o) { return o.second.offset == offset; });
+  if (at == objects_.end()) return;
+  uint64_t begin = offset;
+  uint64_t bytes = at->second.bytes;
+  objects_.erase(at);
+  // Holes side by side become one.
+  if (const auto next = holes_.find(begin + bytes); next != holes_.end()) {
+    bytes += next->second;
+    holes_.erase(next);
+  }
+  const auto after = holes_.lower_bound(begin);
+  if (after != holes_.begin()) {
+    const auto before = std::prev(after);
+    if (before->first + before->second == begin) {
+      begin = before->first;
+      bytes += before->second;
+    }
+  }
+  holes_[begin] = bytes;
+}
+
+uint64_t PoolMemory::free_bytes() const noexcept {
+  uint64_t bytes = bytes_ - used_;
+  for (const auto& [offset, hole] : holes_) bytes += hole;
+  return bytes;
+}
+
+std::vector<pool::SpaceObject> PoolMemory::objects(pool::ObjectType type) {
+  std::vector<pool::SpaceObject> found;
+  for (const auto& [t, object] : objects_) {
+    if (t == type) found.push_back(object);
+  }
+  return found;
+}
+
+void PoolMemory::persist_now(uint64_t offset, uint64_t bytes) noexcept {
+  std::memcpy(durable_ + offset, volatile_ + offset, bytes);
+}
+
+PowerFailure PoolMemory::fail_power() noexcept {
+  PowerFailure failure;
+  persist_->fail(&random_);
+  for (uint64_t o = 0; o < used_; o += kCacheLineBytes) {
+    if (std::memcmp(volatile_ + o, durable_ + o, kCacheLineBytes) == 0) continue;
+    ++failure.lines_unsafe;
+    if (random_.below(2) == 0) {
+      std::memcpy(durable_ + o, volatile_ + o, kCacheLineBytes);  // was evicted in time
+    } else {
+      ++failure.lines_lost;
+    }
+  }
+  std::memcpy(volatile_, durable_, used_);
+  return failure;
+}
+
+}  // namespace dinomo::sim

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Persistent memory of a simulated memory node: what processors and network cards see, and what is
+// left when the power fails.
+//
+//   stores          are visible at once; a line may reach the memory at any time before the failure
+//   flush, drain    as in pool::Persist: a line is safe, as it was when flushed, once drained
+//   persist_now     what a persistent one-sided write does
+//
+// A killed process loses nothing, a power failure loses lines that were not safe: each of them by a
+// draw of its own.
+// Thread rule: the event loop's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "client/random.h"
+#include "pool/space.h"
+#include "pool/superblock.h"
+
+namespace dinomo::sim {
+
+struct PowerFailure {
+  uint64_t lines_unsafe = 0;  // that differed
+  uint64_t lines_lost = 0;
+};
+
+class PoolMemory final : public pool::Space {
+ public:
+  PoolMemory(uint64_t bytes, uint64_t seed);
+  ~PoolMemory() override;
+  PoolMemory(const PoolMemory&) = delete;
+  PoolMemory& operator=(const PoolMemory&) = delete;
+
+  /// As the DPM makes a pool: superblock, index, overflow buckets. kNoSpace if it does not fit.
+  Status format(const pool::PoolGeometry& geometry, uint64_t index_buckets, uint64_t hash_seed);
+
+  MutableBytes memory() noexcept override { return {volatile_, bytes_}; }
+  uint64_t superblock_offset() const noexcept override { return kSuperblockOffset; }
+  pool::Persist& persist() noexcept override;
+  pool::Persistence persistence() const noexcept override { return pool::Persistence::kDax; }
+  Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
+                                     uint64_t prepared_bytes) noexcept override;
+  void release(uint64_t offset) noexcept override;
+  std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
+
+  void persist_now(uint64_t offset, uint64_t bytes) noexcept;
+  PowerFailure fail_power() noexcept;
+  uint64_t free_bytes() const noexcept;
+
+ private:
+  class LinePersist;
+  static constexpr uint64_t kSuperblockOffset = 4096;
+
+  std::byte* volatile_;
+  std::byte* durable_;
+  const uint64_t bytes_;
+  uint64_t used_ = 0;
+  client::Random random_;
+  std::unique_ptr<LinePersist> persist_;
+  std::vector<std::pair<pool::ObjectType, pool::SpaceObject>> objects_;
+  std::map<uint64_t, uint64_t> holes_;  // offset and bytes of what was released, below used_
+};
+
+}  // namespace dinomo::sim
