@@ -152,12 +152,12 @@ int run(const DpmOptions& o) {
   auto target = driver->listen(o.listen,
                                {.memory = (*pool)->memory(),
                                 .path = o.pool,
-                                .device = o.fabric_device,
                                 .superblock_offset = (*pool)->superblock_offset(),
                                 .uuid = s.uuid,
                                 .node_id = s.node_id,
                                 .kn_slots = s.kn_slots,
-                                .persistence = (*pool)->persistence()},
+                                .persistence = (*pool)->persistence(),
+                                .device = o.fabric_device},
                                &why);
   if (!target) {
     spdlog::error("{}", why);

@@ -16,14 +16,14 @@ namespace dinomo::fabric {
 
 /// What the DPM offers to its KNs.
 struct PoolExport {
-  MutableBytes memory;   // the mapped pool
-  std::string path;      // file or device that it is mapped from
-  std::string device{};  // RDMA device to offer it through; empty: the first that fits
+  MutableBytes memory;  // the mapped pool
+  std::string path;     // file or device that it is mapped from
   uint64_t superblock_offset = 0;
   std::array<uint8_t, 16> uuid{};
   uint16_t node_id = 0;
   uint16_t kn_slots = 0;
   pool::Persistence persistence = pool::Persistence::kPageCache;
+  std::string device{};  // RDMA device to offer it through; empty: the first that fits
 };
 
 /// The DPM's end: answers connecting KNs and can take their access away. Service thread only,
