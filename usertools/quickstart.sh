@@ -3,12 +3,14 @@
 # From a bare Debian 12 machine to a served load: installs packages, builds, starts a memory node and
 # a compute node on a virtual Ethernet cable, lets dinomo-bench load and check them, removes all again.
 #
-# usage: quickstart.sh [--seconds N] [--keys N] [--keep] [--json FILE] [--port KIND] [--help]
+# usage: quickstart.sh [--seconds N] [--keys N] [--keep] [--json FILE] [--port KIND]
+#                      [--fabric KIND] [--help]
 #   --seconds N   length of the measured run (default 10)
 #   --keys N      keys of 1 KiB to load (default 100000)
 #   --keep        leave everything running and say how to use and how to end it
 #   --json FILE   write the figures there as well
 #   --port KIND   af_packet, af_xdp, or auto: af_xdp, and af_packet where that does not start
+#   --fabric KIND shm (default), or mlx5-soft: direct verbs on a model of a ConnectX, a process of its own
 # Needs root (network namespaces). Exit status: 0 all was served and right, 1 a step failed.
 set -Eeuo pipefail
 
@@ -23,6 +25,9 @@ keys=100000
 keep=no
 json=''
 port=auto
+fabric=shm
+
+hca_folder=drivers/fabric/mlx5/softhca  # in the build directory
 
 step='arguments'
 hint='see --help'
@@ -32,10 +37,14 @@ work=''
 namespace=dq$$
 server_if=dqs$$
 client_if=dqc$$
+hca_pid=''
 dpm_pid=''
 kn_pid=''
+preload=()
+fabric_arguments=()
+listen=''
 
-usage() { sed -n '6,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '6,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 begin_step() {
     step_number=$((step_number + 1))
@@ -86,6 +95,7 @@ clean_up() {
     fi
     end_process "$kn_pid"
     end_process "$dpm_pid"
+    end_process "$hca_pid"
     remove_network
     [ -z "$work" ] || rm -rf "$work"
     exit "$status"
@@ -94,13 +104,14 @@ clean_up() {
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --seconds | --keys | --json | --port)
+            --seconds | --keys | --json | --port | --fabric)
                 [ $# -ge 2 ] || fail "$1 needs a value"
                 ;;&
             --seconds) seconds=$2; shift 2 ;;
             --keys) keys=$2; shift 2 ;;
             --json) json=$2; shift 2 ;;
             --port) port=$2; shift 2 ;;
+            --fabric) fabric=$2; shift 2 ;;
             --keep) keep=yes; shift ;;
             --help | -h) usage; exit 0 ;;
             *) fail "unknown argument '$1'" ;;
@@ -109,6 +120,7 @@ parse_arguments() {
     [[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "--seconds takes a whole number, not '$seconds'"
     [[ $keys =~ ^[1-9][0-9]*$ ]] || fail "--keys takes a whole number, not '$keys'"
     case $port in auto | af_packet | af_xdp) ;; *) fail "--port takes auto, af_packet or af_xdp" ;; esac
+    case $fabric in shm | mlx5-soft) ;; *) fail "--fabric takes shm or mlx5-soft" ;; esac
 }
 
 install_packages() {
@@ -122,7 +134,11 @@ build_programs() {
     begin_step 'build' "look at the compiler's messages above; a broken build directory may be removed: $build"
     # Tests are not needed here; a build directory that is there already is used as it is.
     setup_build "$build" -Dtests=false >"$work/configure.log" 2>&1
-    ninja -C "$build" -j "$jobs" app/dinomo-kn/dinomo-kn app/dinomo-dpm/dinomo-dpm \
+    local softhca=()
+    if [ "$fabric" = mlx5-soft ]; then
+        softhca=("$hca_folder/dinomo-softhca" "$hca_folder/libdinomo_softhca_preload.so")
+    fi
+    ninja -C "$build" -j "$jobs" "${softhca[@]}" app/dinomo-kn/dinomo-kn app/dinomo-dpm/dinomo-dpm \
         app/dinomo-bench/dinomo-bench app/dinomo-cli/dinomo-cli >"$work/build.log" 2>&1
     rm -f "$work/configure.log" "$work/build.log"
     echo "programs in $build/app"
@@ -154,14 +170,30 @@ wait_for() {
 
 kn_serving() { grep -Eqs '"phase": *"serving"' "$work/kn.json"; }
 
+# The programs find a ConnectX that is not there: a model of it runs as a process, their libmlx5 talks to it.
+start_hca() {
+    "$build/$hca_folder/dinomo-softhca" --socket "$work/hca.sock" >"$work/hca.log" 2>&1 &
+    hca_pid=$!
+    wait_for "$hca_pid" 30 grep -qs ready "$work/hca.log" || fail 'the soft HCA does not start'
+    preload=(env "DINOMO_SOFTHCA=$work/hca.sock"
+        "LD_PRELOAD=$build/$hca_folder/libdinomo_softhca_preload.so")
+    fabric_arguments=(--fabric mlx5)
+    listen=127.0.0.1:$((20000 + $$ % 10000))
+    echo "a soft HCA stands in for a ConnectX (process $hca_pid)"
+}
+
+dpm_listens() { grep -qs 'listening on' "$work/dpm.log"; }
+
 start_dpm() {
     begin_step 'memory node' "there must be room for the pool in ${work}; TMPDIR chooses another place"
     # Entries are the values and some more; the log keeps old ones until they are merged.
     local pool_mib=$((keys * 5 / 1024 + 512))
-    "$build/app/dinomo-dpm/dinomo-dpm" --pool "$work/pool" --pool-bytes "${pool_mib}m" \
-        --listen "$work/dpm.sock" --stats-file "$work/dpm.json" >"$work/dpm.log" 2>&1 &
+    listen=$work/dpm.sock
+    [ "$fabric" = shm ] || start_hca
+    "${preload[@]}" "$build/app/dinomo-dpm/dinomo-dpm" --pool "$work/pool" \
+        --pool-bytes "${pool_mib}m" "${fabric_arguments[@]}" --listen "$listen" --stats-file "$work/dpm.json" >"$work/dpm.log" 2>&1 &
     dpm_pid=$!
-    wait_for "$dpm_pid" 30 test -S "$work/dpm.sock" || fail 'dinomo-dpm does not listen'
+    wait_for "$dpm_pid" 30 dpm_listens || fail 'dinomo-dpm does not listen'
     echo "dinomo-dpm serves a pool of $pool_mib MiB (process $dpm_pid)"
 }
 
@@ -177,9 +209,9 @@ start_kn_on() {  # KIND of port
         memory=(--in-memory -m 512)
     fi
     rm -f "$work/kn.json"
-    "$build/app/dinomo-kn/dinomo-kn" "${memory[@]}" --no-pci --no-telemetry \
+    "${preload[@]}" "$build/app/dinomo-kn/dinomo-kn" "${memory[@]}" --no-pci --no-telemetry \
         --lcores "$(lcores)" --vdev "$vdev" -- \
-        --dpm "$work/dpm.sock" --ip "$server_ip/24" --cache-bytes 256m \
+        "${fabric_arguments[@]}" --dpm "$listen" --ip "$server_ip/24" --cache-bytes 256m \
         --stats-file "$work/kn.json" >"$work/kn.log" 2>&1 &
     kn_pid=$!
     wait_for "$kn_pid" 30 kn_serving && return 0
@@ -225,6 +257,7 @@ summary() {
     [ -z "$json" ] || printf 'Figures: %s\n' "$json"
     if [ "$keep" = yes ]; then
         disown "$kn_pid" "$dpm_pid"
+        [ -z "$hca_pid" ] || disown "$hca_pid"
         cat <<TEXT
 
 Still running. Try:
@@ -232,7 +265,7 @@ Still running. Try:
   d put colour blue; d get colour; d ring; d stats
 Live counters:  $work/kn.json  $work/dpm.json      logs: $work/*.log
 To end it:
-  kill $kn_pid $dpm_pid; ip link del $server_if; ip netns del $namespace; rm -rf $work
+  kill $kn_pid $dpm_pid $hca_pid; ip link del $server_if; ip netns del $namespace; rm -rf $work
 TEXT
     else
         printf 'Everything that was made has been removed; --keep leaves it running. Next: README.md\n'

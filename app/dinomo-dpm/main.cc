@@ -150,8 +150,14 @@ int run(const DpmOptions& o) {
   }
   const pool::Superblock& s = (*pool)->superblock();
   auto target = driver->listen(o.listen,
-                               {(*pool)->memory(), o.pool, (*pool)->superblock_offset(), s.uuid,
-                                s.node_id, s.kn_slots, (*pool)->persistence()},
+                               {.memory = (*pool)->memory(),
+                                .path = o.pool,
+                                .superblock_offset = (*pool)->superblock_offset(),
+                                .uuid = s.uuid,
+                                .node_id = s.node_id,
+                                .kn_slots = s.kn_slots,
+                                .persistence = (*pool)->persistence(),
+                                .device = o.fabric_device},
                                &why);
   if (!target) {
     spdlog::error("{}", why);

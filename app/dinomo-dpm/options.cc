@@ -70,9 +70,14 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
 
   table.group("Compute nodes");
   table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
+  table.add("fabric_device", &o->fabric_device,
+            {.placeholder = "DEVICE",
+             .help = "RDMA device as ibv_devices names it, with :PORT if not 1; empty: the first "
+                     "that fits"});
   table.add("listen", &o->listen,
             {.placeholder = "ADDRESS",
-             .help = "where compute nodes connect; for fabric shm the path of a socket to make"});
+             .help = "where compute nodes connect; for fabric shm the path of a socket to make, "
+                     "for mlx5 HOST:PORT (TCP, only to set up)"});
 
   table.group("Work");
   table.add("merge_workers", &o->merge_workers,

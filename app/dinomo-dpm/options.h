@@ -26,6 +26,7 @@ struct DpmOptions {
   bool require_power_safe = false;
   // compute nodes
   std::string fabric = "shm";
+  std::string fabric_device;
   std::string listen;
   // work
   uint32_t merge_workers = 1;

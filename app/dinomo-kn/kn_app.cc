@@ -162,7 +162,9 @@ void KnApp::make_control() {
   for (const auto& w : workers_) workers.push_back(w.get());
   const auto connect = [this](std::string* why) {
     return fabric::find_driver(options_.fabric)
-        ->connect({.target = options_.dpm, .kn_slot = options_.kn_slot}, why);
+        ->connect(
+            {.target = options_.dpm, .device = options_.fabric_device, .kn_slot = options_.kn_slot},
+            why);
   };
   control_ = std::make_unique<cluster::KnControl>(
       config, connect, &clock_, &shared_, std::move(workers),

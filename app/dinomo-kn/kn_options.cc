@@ -24,9 +24,12 @@ void add_memory_node(OptionTable& table, KnOptions* o) {
   table.group("Memory node");
   table.add(
       "dpm", &o->dpm,
-      {.placeholder = "TARGET",
-       .help = "where dinomo-dpm is reached; for fabric shm the path of its --listen socket"});
+      {.placeholder = "TARGET", .help = "where dinomo-dpm is reached: what its --listen says"});
   table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
+  table.add("fabric_device", &o->fabric_device,
+            {.placeholder = "DEVICE",
+             .help = "RDMA device as ibv_devices names it, with :PORT if not 1; empty: the first "
+                     "that fits"});
   table.add("kn_slot", &o->kn_slot,
             {.min = -1, .max = 1023, .help = "directory slot of this KN; -1 takes a free one"});
   table.add("name", &o->name,

@@ -17,6 +17,7 @@ namespace dinomo::app {
 struct KnOptions {
   // DPM
   std::string fabric = "shm";
+  std::string fabric_device;
   std::string dpm;
   int kn_slot = -1;
   std::string name = "dinomo-kn";

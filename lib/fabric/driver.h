@@ -23,6 +23,7 @@ struct PoolExport {
   uint16_t node_id = 0;
   uint16_t kn_slots = 0;
   pool::Persistence persistence = pool::Persistence::kPageCache;
+  std::string device{};  // RDMA device to offer it through; empty: the first that fits
 };
 
 /// The DPM's end: answers connecting KNs and can take their access away. Service thread only,
@@ -37,6 +38,10 @@ class Target {
   /// True if no process other than the present registrant can reach the pool as `kn_slot` any more;
   /// kBusy while a previous one still might. After kOk nothing it had posted will land.
   virtual Status revoke(uint16_t kn_slot) noexcept = 0;
+
+  /// Takes the present registrant's access away, too: its next operation fails, what it had posted
+  /// has landed or never will. kBusy while that cannot be said yet (shm: the process lives).
+  virtual Status fence(uint16_t kn_slot) noexcept { return revoke(kn_slot); }
 
   /// Connected KNs, by slot.
   virtual bool connected(uint16_t kn_slot) noexcept = 0;

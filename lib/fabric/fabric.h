@@ -133,8 +133,9 @@ class Fabric {
 };
 
 struct ConnectConfig {
-  std::string target;  // shm: path of the rendezvous socket; verbs: host:port
-  int kn_slot = -1;    // slot wanted, -1 any free one
+  std::string target;    // shm: path of the rendezvous socket; verbs: host:port
+  std::string device{};  // RDMA device, as in ibv_devices; empty: the first that fits
+  int kn_slot = -1;      // slot wanted, -1 any free one
   uint32_t timeout_ms = 3000;
 };
 

@@ -30,8 +30,9 @@ struct FabricCase {
 class FabricConformance : public testing::TestWithParam<FabricCase> {
  protected:
   void SetUp() override;
-  /// Polls until `completion` was called, a bounded number of times.
+  /// Flushes and polls until `completion` was called; gives up after a minute.
   static Status finish(Queue& queue, struct Awaited& completion);
+  static void poll_until(Queue& queue, uint32_t max, const std::function<bool()>& done);
 
   std::unique_ptr<FabricWorld> world_;
   std::unique_ptr<Fabric> fabric_;

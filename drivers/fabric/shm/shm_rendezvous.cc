@@ -28,10 +28,6 @@ struct flock slot_lock(uint16_t kn_slot) noexcept {
 
 }  // namespace
 
-FileDescriptor::~FileDescriptor() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 Status send_message(int socket, const void* bytes, size_t size, int fd_to_pass) noexcept {
   iovec part{const_cast<void*>(bytes), size};
   msghdr message{};

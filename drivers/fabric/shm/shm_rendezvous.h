@@ -11,8 +11,8 @@
 #include <array>
 #include <cstdint>
 #include <string>
-#include <utility>
 
+#include "common/file_descriptor.h"
 #include "common/status.h"
 
 namespace dinomo::fabric::shm {
@@ -37,24 +37,6 @@ struct RendezvousReply {
   uint64_t persistence;
 };
 static_assert(sizeof(RendezvousReply) == 56);
-
-/// Owns a file descriptor.
-class FileDescriptor {
- public:
-  FileDescriptor() noexcept = default;
-  explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor();
-  int get() const noexcept { return fd_; }
-  explicit operator bool() const noexcept { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 /// A message and at most one descriptor. Receive answers kTimeout after `timeout_ms`, kUnreachable
 /// when the peer is gone, kInvalid for a message of another size.

@@ -24,7 +24,7 @@ def read_documents(paths):
             parts = re.split(r'^### ', text.read(), flags=re.M)[1:]
         for part in parts:
             head, body = part.split('\n', 1)
-            match = re.match(r'`(\w+::\w+)` \((\d+) bytes\)$', head)
+            match = re.match(r'`((?:\w+::)+\w+)` \((\d+) bytes\)$', head)
             if match:
                 rows = re.findall(r'^\| *(\d+) *\| *(\d+) *\| *`(\w+)` *\|(.*)\|$', body.split('\n\n## ')[0]
                                   .split('\n\n\n')[0], re.M)

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/common/key_stream.h"
+#include "drivers/fabric/rdma/exchange.h"
 #include "index/format.h"
 #include "log/format.h"
 #include "pool/address.h"
@@ -363,6 +364,42 @@ wire::DatagramHeader header_of(wire::Kind kind, uint64_t session) {
   return h;
 }
 
+void rdma_structs() {
+  {
+    STRUCT(fabric::rdma::HelloMessage)
+    FIELD(magic);
+    FIELD(kind);
+    FIELD(kn_slot);
+  }
+  {
+    STRUCT(fabric::rdma::WelcomeMessage)
+    FIELD(magic);
+    FIELD(kind);
+    FIELD(status);
+    FIELD(node_id);
+    FIELD(kn_slot);
+    FIELD(rkey);
+    FIELD(remote_address);
+    FIELD(pool_bytes);
+    FIELD(superblock_offset);
+    FIELD(persistence);
+    FIELD(uuid);
+  }
+  {
+    STRUCT(fabric::rdma::ConnectMessage)
+    FIELD(magic);
+    FIELD(kind);
+    FIELD(status);
+    FIELD(number);
+    FIELD(qpn);
+    FIELD(psn);
+    FIELD(lid);
+    FIELD(mtu);
+    FIELD(rd_atomic);
+    FIELD(gid);
+  }
+}
+
 wire::MessageHeader message_of(wire::Opcode opcode, uint64_t sequence) {
   wire::MessageHeader m{};
   m.opcode = static_cast<uint8_t>(opcode);
@@ -419,6 +456,7 @@ int main() {
   pool_structs();
   log_and_index_structs();
   wire_structs();
+  rdma_structs();
   stream_structs();
   std::printf("}}},\n\"examples\": {\n");
   examples();

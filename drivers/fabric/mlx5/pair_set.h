@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The queue pairs of one lcore on a ConnectX, made with libibverbs and mlx5dv and then written to
+// directly. Control path.
+#pragma once
+
+#include "drivers/fabric/mlx5/mlx5_path.h"
+#include "drivers/fabric/rdma/data_plane.h"
+
+namespace dinomo::fabric::mlx5 {
+
+bool fits(ibv_device* device);
+
+Result<std::unique_ptr<rdma::PairSet>> make_pairs(rdma::Port& port, ibv_pd* pd, uint32_t pairs,
+                                                  uint32_t depth, std::string* why);
+
+std::unique_ptr<Queue> make_queue(rdma::PairSetLoan loan, const rdma::RdmaQueueConfig& config);
+
+}  // namespace dinomo::fabric::mlx5

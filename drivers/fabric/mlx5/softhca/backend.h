@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where the preloaded library sends what libibverbs writes: a device in this process, or a device
+// process.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "drivers/fabric/mlx5/softhca/uverbs.h"
+
+namespace dinomo::softhca {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  /// 0 or -errno.
+  virtual int handle(std::span<const std::byte> bytes, const Command& command,
+                     std::vector<std::byte>* response) = 0;
+  /// File of the UAR pages, to be mapped by the process.
+  virtual int uar_file() const = 0;
+};
+
+/// A device of this process, run by a thread of its own.
+std::unique_ptr<Backend> make_local_backend(const Faults& faults);
+
+/// The device process that listens on `path`; nullptr if there is none.
+std::unique_ptr<Backend> connect_backend(const std::string& path);
+
+/// A memfd; -1 on failure. By system call: libc's names are taken over by the preloaded library.
+int make_memory_file(const char* name, uint64_t bytes);
+/// MAP_SHARED, or nullptr.
+std::byte* map_file(int fd, uint64_t offset, uint64_t bytes, void* at = nullptr);
+
+}  // namespace dinomo::softhca

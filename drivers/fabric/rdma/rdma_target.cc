@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "drivers/fabric/rdma/rdma_target.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace dinomo::fabric::rdma {
+
+namespace {
+
+constexpr size_t kConnectionsMax = 1024;
+constexpr uint32_t kMessageTimeoutMs = 1000;  // never waited for: messages are read when whole
+constexpr int kTargetCqes = 16;               // the DPM's ends post nothing
+constexpr uint32_t kRemoteRights =
+    IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC;
+// Never IBV_ACCESS_RELAXED_ORDERING: chained writes and the flush by reading depend on order.
+constexpr uint32_t kPoolRights = kRemoteRights | IBV_ACCESS_LOCAL_WRITE;
+
+/// Where the pool lies for KNs: the same at every start, and with the offset in large pages that
+/// the mapping has, so that the device can use large pages too.
+uint64_t remote_address_of(MutableBytes memory) noexcept {
+  constexpr uint64_t kBase = uint64_t{1} << 40;
+  constexpr uint64_t kGigabyte = uint64_t{1} << 30;
+  return kBase + reinterpret_cast<uintptr_t>(memory.data()) % kGigabyte;
+}
+
+std::string explain_registration(const PoolExport& pool, int error) {
+  std::string text = "the pool '" + pool.path +
+                     "' cannot be registered with the device: " + std::strerror(error) + ". ";
+  if (error == ENOMEM) return text + "Raise the limit of locked memory (ulimit -l, LimitMEMLOCK=)";
+  return text +
+         "A file on a disk or on fsdax cannot be pinned for RDMA without on-demand paging; " +
+         "put the pool on devdax, hugetlbfs or tmpfs";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Target>> RdmaTarget::listen(const DataPlane& plane,
+                                                   const std::string& address,
+                                                   const PoolExport& pool, std::string* why) {
+  if (pool.persistence == pool::Persistence::kMsync) {
+    *why =
+        "persistence msync needs the CPU for every write, a NIC cannot do it: use fabric shm, or "
+        "a pool on devdax";
+    return std::unexpected(Status::kUnsupported);
+  }
+  auto port = open_port(pool.device, plane.fits, why);
+  if (!port) return std::unexpected(port.error());
+  // Tried once here, so that a pool that cannot be registered is refused at the start.
+  const ProtectionDomain pd(::ibv_alloc_pd(port->context.get()));
+  const MemoryRegion region(pd ? ::ibv_reg_mr_iova(pd.get(), pool.memory.data(), pool.memory.size(),
+                                                   remote_address_of(pool.memory), kPoolRights)
+                               : nullptr);
+  if (!region) {
+    *why = explain_registration(pool, errno);
+    return std::unexpected(Status::kUnsupported);
+  }
+  auto listener = listen_on(address, why);
+  if (!listener) return std::unexpected(listener.error());
+  FileDescriptor wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake) {
+    *why = std::string("no eventfd: ") + std::strerror(errno);
+    return std::unexpected(Status::kInternal);
+  }
+  return std::make_unique<RdmaTarget>(std::move(*port), pool, std::move(*listener),
+                                      std::move(wake));
+}
+
+RdmaTarget::RdmaTarget(Port port, const PoolExport& pool, FileDescriptor listener,
+                       FileDescriptor wake)
+    : port_(std::move(port)),
+      pool_(pool),
+      remote_address_(remote_address_of(pool.memory)),
+      listener_(std::move(listener)),
+      wake_(std::move(wake)),
+      thread_([this] { run(); }) {}
+
+RdmaTarget::~RdmaTarget() {
+  stop_.store(true);
+  ::eventfd_write(wake_.get(), 1);
+  thread_.join();
+  for (auto& connection : connections_) cut_off(*connection);
+}
+
+uint32_t RdmaTarget::poll() noexcept { return events_.exchange(0); }
+
+bool RdmaTarget::connected(uint16_t kn_slot) noexcept {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(connections_,
+                             [&](const auto& c) { return c->kn_slot == kn_slot && !c->doomed; });
+}
+
+// A slot is given to one connection at a time, and to the next only after cut_off().
+Status RdmaTarget::revoke(uint16_t) noexcept { return Status::kOk; }
+
+Status RdmaTarget::fence(uint16_t kn_slot) noexcept {
+  const std::lock_guard lock(mutex_);
+  for (auto& c : connections_) {
+    if (c->kn_slot != kn_slot || c->doomed) continue;
+    cut_off(*c);
+    c->doomed = true;
+  }
+  ::eventfd_write(wake_.get(), 1);
+  return Status::kOk;
+}
+
+/// The order matters: no new access, then nothing under way, then nothing that could still land.
+/// Deregistering is the step of which the kernel promises that DMA in progress has ended.
+void RdmaTarget::cut_off(Connection& connection) noexcept {
+  if (connection.region) {
+    ::ibv_rereg_mr(connection.region.get(), IBV_REREG_MR_CHANGE_ACCESS, nullptr, nullptr, 0,
+                   IBV_ACCESS_LOCAL_WRITE);
+  }
+  for (const QueuePair& pair : connection.pairs) {
+    if (pair) stop_pair(pair.get());
+  }
+  connection.region.reset();
+  connection.pairs.clear();
+}
+
+void RdmaTarget::wait() noexcept {
+  std::vector<pollfd> waiting{{listener_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+  for (const auto& c : connections_) waiting.push_back({c->socket.get(), POLLIN, 0});
+  ::poll(waiting.data(), waiting.size(), -1);
+  eventfd_t ignored = 0;
+  ::eventfd_read(wake_.get(), &ignored);
+}
+
+void RdmaTarget::run() noexcept {
+  while (!stop_.load()) {
+    wait();
+    accept_waiting();
+    for (size_t i = 0; i < connections_.size();) {
+      Connection& c = *connections_[i];
+      if (!c.doomed && serve(c)) {
+        ++i;
+        continue;
+      }
+      const std::lock_guard lock(mutex_);
+      cut_off(c);
+      connections_.erase(connections_.begin() + static_cast<ptrdiff_t>(i));
+      events_.fetch_add(1);
+    }
+  }
+}
+
+void RdmaTarget::accept_waiting() noexcept {
+  while (true) {
+    FileDescriptor socket(
+        ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket) return;
+    if (connections_.size() == kConnectionsMax) continue;  // closes it
+    tune_socket(socket.get());
+    wake_for(socket.get(), sizeof(HelloMessage));
+    auto connection = std::make_unique<Connection>();
+    connection->socket = std::move(socket);
+    const std::lock_guard lock(mutex_);
+    connections_.push_back(std::move(connection));
+  }
+}
+
+/// A socket is readable only when a whole message is there, or its end.
+bool RdmaTarget::serve(Connection& connection) noexcept {
+  pollfd ready{connection.socket.get(), POLLIN, 0};
+  if (::poll(&ready, 1, 0) <= 0) return true;  // nothing new
+  events_.fetch_add(1);
+  return connection.kn_slot < 0 ? welcome(connection) : connect(connection);
+}
+
+Status RdmaTarget::take_slot(int wanted, Connection& connection) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto is_free = [this](int s) {
+    return std::ranges::none_of(connections_,
+                                [&](const auto& c) { return c->kn_slot == s && !c->doomed; });
+  };
+  if (wanted >= pool_.kn_slots) return Status::kOutOfRange;
+  if (wanted >= 0) {
+    if (!is_free(wanted)) return Status::kBusy;
+    connection.kn_slot = wanted;
+    return Status::kOk;
+  }
+  for (int s = 0; s < pool_.kn_slots; ++s) {
+    if (!is_free(s)) continue;
+    connection.kn_slot = s;
+    return Status::kOk;
+  }
+  return Status::kNoResource;
+}
+
+/// Without the mutex: pinning a large pool takes seconds. Until there are pairs nobody gets in.
+Status RdmaTarget::open(Connection& connection) noexcept {
+  ProtectionDomain pd(::ibv_alloc_pd(port_.context.get()));
+  if (!pd) return Status::kNoResource;
+  MemoryRegion region(::ibv_reg_mr_iova(pd.get(), pool_.memory.data(), pool_.memory.size(),
+                                        remote_address_, kPoolRights));
+  CompletionQueue cq(::ibv_create_cq(port_.context.get(), kTargetCqes, nullptr, nullptr, 0));
+  if (!region || !cq) return Status::kNoResource;
+  const std::lock_guard lock(mutex_);
+  if (connection.doomed) return Status::kFenced;
+  connection.pd = std::move(pd);
+  connection.region = std::move(region);
+  connection.cq = std::move(cq);
+  return Status::kOk;
+}
+
+bool RdmaTarget::welcome(Connection& connection) noexcept {
+  HelloMessage hello{};
+  const int socket = connection.socket.get();
+  if (!ok(receive_whole(socket, &hello, sizeof hello, kMessageTimeoutMs)) ||
+      hello.magic != kExchangeMagic || hello.kind != static_cast<uint32_t>(MessageKind::kHello)) {
+    return false;
+  }
+  wake_for(socket, sizeof(ConnectMessage));
+  Status status = take_slot(hello.kn_slot, connection);
+  if (ok(status)) status = open(connection);
+  WelcomeMessage answer{};
+  answer.magic = kExchangeMagic;
+  answer.kind = static_cast<uint32_t>(MessageKind::kWelcome);
+  answer.status = static_cast<uint32_t>(status);
+  if (ok(status)) {
+    answer.node_id = pool_.node_id;
+    answer.kn_slot = static_cast<uint16_t>(connection.kn_slot);
+    answer.rkey = connection.region->rkey;
+    answer.remote_address = remote_address_;
+    answer.pool_bytes = pool_.memory.size();
+    answer.superblock_offset = pool_.superblock_offset;
+    answer.persistence = static_cast<uint64_t>(pool_.persistence);
+    std::copy(pool_.uuid.begin(), pool_.uuid.end(), std::begin(answer.uuid));
+  }
+  return ok(send_whole(socket, &answer, sizeof answer)) && ok(status);
+}
+
+Status RdmaTarget::answer_pair(Connection& connection, const ConnectMessage& ask,
+                               ConnectMessage* answer) noexcept {
+  if (ask.number >= kQueuePairsMax) return Status::kOutOfRange;
+  if (connection.pairs.size() <= ask.number) connection.pairs.resize(ask.number + 1);
+  QueuePair& pair = connection.pairs[ask.number];
+  if (!pair) {
+    ibv_qp_init_attr init{};
+    init.send_cq = connection.cq.get();
+    init.recv_cq = connection.cq.get();
+    init.qp_type = IBV_QPT_RC;
+    init.cap.max_send_wr = 1;
+    init.cap.max_recv_wr = 1;
+    init.cap.max_send_sge = 1;
+    init.cap.max_recv_sge = 1;
+    pair.reset(::ibv_create_qp(connection.pd.get(), &init));
+    if (!pair) return Status::kNoResource;
+  }
+  if (const Status s = reset_pair(pair.get()); !ok(s)) return s;
+  const uint32_t psn = (pair->qp_num * 0x9e37u + ++connects_ * 0x1003u) & 0xff'ffff;
+  *answer = to_message(MessageKind::kConnected, ask.number, own_end(port_, pair->qp_num, psn));
+  return connect_pair(pair.get(), port_, to_peer(ask), psn, kRemoteRights);
+}
+
+bool RdmaTarget::connect(Connection& connection) noexcept {
+  ConnectMessage ask{};
+  const int socket = connection.socket.get();
+  if (!ok(receive_whole(socket, &ask, sizeof ask, kMessageTimeoutMs)) ||
+      ask.magic != kExchangeMagic || ask.kind != static_cast<uint32_t>(MessageKind::kConnect)) {
+    return false;
+  }
+  ConnectMessage answer{};
+  answer.magic = kExchangeMagic;
+  answer.kind = static_cast<uint32_t>(MessageKind::kConnected);
+  answer.number = ask.number;
+  Status status = Status::kFenced;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!connection.doomed) status = answer_pair(connection, ask, &answer);
+  }
+  answer.status = static_cast<uint32_t>(status);
+  return ok(send_whole(socket, &answer, sizeof answer));
+}
+
+}  // namespace dinomo::fabric::rdma

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The fabric conformance suite over the whole mlx5 driver: connections over TCP, objects from
+// Debian's libibverbs and libmlx5, data path by direct verbs. It needs a ConnectX or a soft HCA
+// that was preloaded (run by fabric_mlx5.sh, with a device in this process and in another).
+#include <arpa/inet.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "test/conformance/fabric_conformance.h"
+
+namespace dinomo::fabric {
+namespace {
+
+constexpr size_t kPoolBytes = size_t{1} << 20;
+
+/// A port of this machine that was free a moment ago.
+std::string free_address() {
+  const int s = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::bind(s, reinterpret_cast<sockaddr*>(&a), sizeof a), 0);
+  socklen_t size = sizeof a;
+  EXPECT_EQ(::getsockname(s, reinterpret_cast<sockaddr*>(&a), &size), 0);
+  ::close(s);
+  return "127.0.0.1:" + std::to_string(ntohs(a.sin_port));
+}
+
+class DeviceWorld final : public FabricWorld {
+ public:
+  explicit DeviceWorld(pool::Persistence persistence) : address_(free_address()) {
+    void* at =
+        ::mmap(nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(at, MAP_FAILED);
+    memory_ = {static_cast<std::byte*>(at), kPoolBytes};
+    PoolExport exported;
+    exported.memory = memory_;
+    exported.path = "memory of the test";
+    exported.superblock_offset = 4096;
+    exported.uuid[0] = 0xd1;
+    exported.node_id = 7;
+    exported.kn_slots = 4;
+    exported.persistence = persistence;
+    std::string why;
+    auto target = find_driver("mlx5")->listen(address_, exported, &why);
+    EXPECT_TRUE(target.has_value()) << why;
+    if (target) target_ = std::move(*target);
+  }
+  ~DeviceWorld() override {
+    target_.reset();
+    ::munmap(memory_.data(), memory_.size());
+  }
+  MutableBytes memory() override { return memory_; }
+  Target& target() override { return *target_; }
+  Result<std::unique_ptr<Fabric>> connect(int kn_slot, std::string* why) override {
+    return find_driver("mlx5")->connect(
+        {.target = address_, .device = {}, .kn_slot = kn_slot, .timeout_ms = 5000}, why);
+  }
+
+ private:
+  std::string address_;
+  MutableBytes memory_;
+  std::unique_ptr<Target> target_;
+};
+
+FabricCase device_case(const char* name, pool::Persistence persistence) {
+  return {name, [persistence] { return std::make_unique<DeviceWorld>(persistence); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Mlx5, FabricConformance,
+                         testing::Values(device_case("page_cache", pool::Persistence::kPageCache),
+                                         device_case("dax", pool::Persistence::kDax)),
+                         [](const auto& param) { return param.param.name; });
+
+class Mlx5Fencing : public testing::Test {
+ protected:
+  Mlx5Fencing() : world_(pool::Persistence::kPageCache) {
+    std::string why;
+    auto connected = world_.connect(-1, &why);
+    EXPECT_TRUE(connected.has_value()) << why;
+    fabric_ = std::move(*connected);
+  }
+  Status write_word(Queue& queue, uint64_t value) {
+    word_ = value;
+    Awaited done;
+    const Status posted = queue.post_write(8192, object_bytes(word_), {}, Purpose::kLog, &done);
+    if (posted != Status::kInProgress) return posted;
+    queue.flush();
+    for (int i = 0; i < 60'000'000 && done.calls == 0; ++i) queue.poll(8);
+    return done.status;
+  }
+  uint64_t remote_word() { return load<uint64_t>(world_.memory().data() + 8192); }
+
+  DeviceWorld world_;
+  std::unique_ptr<Fabric> fabric_;
+  uint64_t word_ = 0;
+};
+
+TEST_F(Mlx5Fencing, AFencedKnWritesNothingAndIsTold) {
+  auto queue = fabric_->open_queue({});
+  ASSERT_TRUE(queue.has_value());
+  ASSERT_EQ(write_word(**queue, 1), Status::kOk);
+  const uint16_t slot = fabric_->remote().kn_slot;
+  ASSERT_EQ(world_.target().fence(slot), Status::kOk);
+  EXPECT_FALSE(world_.target().connected(slot));
+  const Status refused = write_word(**queue, 2);
+  EXPECT_TRUE(refused == Status::kFenced || refused == Status::kUnreachable)
+      << status_name(refused);
+  EXPECT_EQ(remote_word(), 1u);
+  EXPECT_EQ(write_word(**queue, 3), refused);  // at once from now on
+  EXPECT_EQ(remote_word(), 1u);
+}
+
+TEST_F(Mlx5Fencing, AQueueOpenedAgainWorksOnTheSamePairsAfterTheirReset) {
+  for (uint64_t round = 1; round <= 20; ++round) {
+    auto queue = fabric_->open_queue({});
+    ASSERT_TRUE(queue.has_value()) << round;
+    ASSERT_EQ(write_word(**queue, round), Status::kOk) << round;
+    ASSERT_EQ(remote_word(), round);
+    uint64_t old = 0;
+    Awaited left_behind;  // under way when the queue goes
+    ASSERT_EQ((*queue)->post_fetch_add(16384, 1, &old, Purpose::kControl, &left_behind),
+              Status::kInProgress);
+    (*queue)->flush();
+  }
+}
+
+TEST_F(Mlx5Fencing, MemoryThatWasNotRegisteredIsRefused) {
+  auto queue = fabric_->open_queue({});
+  ASSERT_TRUE(queue.has_value());
+  std::vector<std::byte> buffer(4096);
+  Awaited done;
+  EXPECT_EQ((*queue)->post_read(0, buffer, Purpose::kValue, &done), Status::kInvalid);
+  EXPECT_EQ((*queue)->in_flight(), 0u);
+}
+
+TEST(Mlx5Errors, NamesTheDevicesThatThereAre) {
+  std::string why;
+  auto fabric = find_driver("mlx5")->connect({.target = "127.0.0.1:1", .device = "mlx5_9"}, &why);
+  ASSERT_FALSE(fabric.has_value());
+  EXPECT_EQ(fabric.error(), Status::kNotFound);
+  EXPECT_NE(why.find("mlx5_0"), std::string::npos) << why;
+}
+
+TEST(Mlx5Errors, NobodyListens) {
+  std::string why;
+  auto fabric = find_driver("mlx5")->connect({.target = free_address(), .device = {}}, &why);
+  ASSERT_FALSE(fabric.has_value());
+  EXPECT_EQ(fabric.error(), Status::kUnreachable);
+  EXPECT_NE(why.find("--listen"), std::string::npos) << why;
+}
+
+TEST(Mlx5Errors, AnAddressWithoutAPort) {
+  std::string why;
+  auto fabric = find_driver("mlx5")->connect({.target = "localhost", .device = {}}, &why);
+  ASSERT_FALSE(fabric.has_value());
+  EXPECT_EQ(fabric.error(), Status::kInvalid);
+}
+
+}  // namespace
+}  // namespace dinomo::fabric
