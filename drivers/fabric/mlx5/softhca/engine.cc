@@ -73,7 +73,7 @@ bool Device::look_at(DoorbellRegister& reg) {
 /// The halves of a register must alternate. Both cannot be read at once, so only a change of one
 /// half that a second look confirms to be the only one is judged.
 void Device::judge_halves(DoorbellRegister& reg, int changed) {
-  if (reg.half_bytes == 0) return;
+  if (reg.halves[0].at == nullptr || reg.halves[1].at == nullptr) return;
   const bool alone = changed != 3 && load_word(reg.halves[0].at) == reg.halves[0].seen &&
                      load_word(reg.halves[1].at) == reg.halves[1].seen;
   if (!alone) {
