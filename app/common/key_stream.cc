@@ -114,12 +114,11 @@ std::expected<std::vector<KeyStreamRecord>, std::string> read_key_stream(const s
   constexpr size_t kChunk = 65536;
   while (records.size() < wanted) {
     const size_t had = records.size();
-    records.resize(std::min<uint64_t>(had + kChunk, wanted));
-    const size_t got =
-        std::fread(records.data() + had, sizeof(KeyStreamRecord), records.size() - had, file.get());
-    const bool all = got == records.size() - had;
+    const size_t chunk = std::min<uint64_t>(kChunk, wanted - had);
+    records.resize(had + chunk);
+    const size_t got = std::fread(records.data() + had, sizeof(KeyStreamRecord), chunk, file.get());
     records.resize(had + got);
-    if (!all) break;
+    if (got < chunk || std::feof(file.get()) != 0 || std::ferror(file.get()) != 0) break;
   }
   if (header.records != 0 && records.size() < wanted) {
     return refuse(path, fmt::format("has {} of {} records: the file was cut short", records.size(),

@@ -137,6 +137,7 @@ void measure(Stream* s) {
 const std::vector<StreamKind>& stream_kinds() {
   static const std::vector<StreamKind> kinds = [] {
     std::vector<StreamKind> all;
+    all.reserve(std::size(kRecipes));
     for (const Recipe& r : kRecipes) all.push_back(r.kind);
     return all;
   }();

@@ -255,6 +255,7 @@ int run_seeds(const RunArguments& a) {
   const uint64_t jobs =
       std::min(a.jobs != 0 ? uint64_t{a.jobs} : cores, a.seed_last - a.seed_first + 1);
   std::vector<std::unique_ptr<Job>> running;
+  running.reserve(jobs);
   for (uint64_t j = 0; j < jobs; ++j) {
     running.push_back(std::make_unique<Job>(base, a, a.seed_first + j, jobs));
   }

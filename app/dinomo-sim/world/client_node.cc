@@ -7,6 +7,8 @@ namespace dinomo::world {
 
 namespace {
 
+constexpr uint32_t kCountsAgainMax = 3;
+
 using wire::Opcode;
 
 constexpr uint64_t kIdleNs = 500'000;
@@ -45,6 +47,7 @@ ClientNode::ClientNode(Environment* environment, const ClientOptions& options)
   local.address = address(options.ip, kClientPort);
   transport_ = std::make_unique<client::IngressTransport>(&ingress_->queue(0), local);
   std::vector<client::Address> seeds;
+  seeds.reserve(options.seeds.size());
   for (const std::string& ip : options.seeds) seeds.push_back(address(ip, wire::kDefaultPort));
   client::Options c = options.client;
   c.seed = options.seed + 7;
@@ -227,9 +230,11 @@ void ClientNode::on_completion(Call* call, const client::Completion& c) {
   if (!load_.record) return;
   history_.push_back(o);
   if (load_.exactly_once || !wire::is_mutation(o.opcode)) return;
-  if (c.transmissions < 2) return;
-  history_.push_back(o);
-  history_.back().return_ns = sim::kNever;
+  // Once for each restart that may have come between two transmissions; more are as good as these.
+  for (uint32_t again = 1; again < c.transmissions && again <= kCountsAgainMax; ++again) {
+    history_.push_back(o);
+    history_.back().return_ns = sim::kNever;
+  }
 }
 
 }  // namespace dinomo::world

@@ -77,6 +77,7 @@ void KnNode::make_control() {
   config.heartbeat_us = options_.heartbeat_us;
   config.reconnect_us = options_.reconnect_us;
   std::vector<kn::Worker*> workers;
+  workers.reserve(workers_.size());
   for (const auto& w : workers_) workers.push_back(w.get());
   const auto connect = [this](std::string* why) {
     return fabric::find_driver("sim")->connect(

@@ -7,7 +7,7 @@ namespace dinomo::fabric::mlx5 {
 
 namespace {
 
-const rdma::DataPlane kPlane{"mlx5", &fits, &make_pairs, &make_queue};
+constexpr rdma::DataPlane kPlane{"mlx5", &fits, &make_pairs, &make_queue};
 
 Result<std::unique_ptr<Fabric>> connect(const ConnectConfig& config, std::string* why) {
   return rdma::RdmaFabric::connect(kPlane, config, why);
@@ -18,8 +18,8 @@ Result<std::unique_ptr<Target>> listen(const std::string& address, const PoolExp
   return rdma::RdmaTarget::listen(kPlane, address, pool, why);
 }
 
-const Driver kMlx5Driver{"mlx5", "ConnectX by direct verbs (RoCE or InfiniBand)", &connect,
-                         &listen};
+constexpr Driver kMlx5Driver{"mlx5", "ConnectX by direct verbs (RoCE or InfiniBand)", &connect,
+                             &listen};
 DINOMO_FABRIC_DRIVER(kMlx5Driver);
 
 }  // namespace

@@ -105,7 +105,7 @@ void SendQueue::ring() noexcept {
 void SendQueue::copy_blue_flame(std::byte* half, const std::byte* wqe, uint32_t blocks) noexcept {
   for (uint32_t b = 0; b < blocks; ++b) {
     for (uint32_t i = b == 0 ? 8 : 0; i < kBlockBytes; i += 8) {  // ascending
-      std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(half + b * kBlockBytes + i))
+      std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(half + size_t{b} * kBlockBytes + i))
           .store(load<uint64_t>(wqe + i), std::memory_order_relaxed);
     }
     wqe += kBlockBytes;

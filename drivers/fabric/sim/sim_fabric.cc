@@ -5,7 +5,7 @@ namespace dinomo::fabric::sim {
 
 namespace {
 
-const Driver kSim{
+constexpr Driver kSim{
     .name = "sim",
     .help = "simulated fabric in virtual time; only in programs that set a simulation up",
     .connect = SimFabric::connect,

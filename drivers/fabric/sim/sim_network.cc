@@ -112,6 +112,7 @@ Status SimNetwork::reach(const SimOperation& o) const noexcept {
 }
 
 void SimNetwork::on_event(uint64_t argument) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
   auto* o = reinterpret_cast<SimOperation*>(argument & ~kWhatMask);
   switch (argument & kWhatMask) {
     case kLand: land(o); return;

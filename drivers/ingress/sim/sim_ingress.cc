@@ -13,7 +13,7 @@ constexpr uint32_t kLargeMax = 512;  // datagrams beyond a frame that a worker m
 
 thread_local dinomo::sim::Network* current_network = nullptr;
 
-const Driver kSim{
+constexpr Driver kSim{
     .name = "sim",
     .help = "simulated network in virtual time; only in programs that set a simulation up",
     .open = SimIngress::open,
@@ -169,7 +169,8 @@ Result<std::unique_ptr<Ingress>> SimIngress::open(const Config& config, std::str
   for (uint16_t w = 0; w < config.workers; ++w) {
     ingress->queues_.push_back(std::make_unique<SimIngressQueue>(current_network, config));
   }
-  c.buffers = std::max(kBuffersMin, config.buffers / config.workers) * config.workers;
+  c.buffers = std::max(kBuffersMin, config.buffers / std::max<uint32_t>(config.workers, 1)) *
+              config.workers;
   return ingress;
 }
 

@@ -30,6 +30,7 @@ int make_memory_file(const char* name, uint64_t bytes) {
 std::byte* map_file(int fd, uint64_t offset, uint64_t bytes, void* at) {
   const int flags = MAP_SHARED | (at != nullptr ? MAP_FIXED : 0);
   const auto address = ::syscall(SYS_mmap, at, bytes, PROT_READ | PROT_WRITE, flags, fd, offset);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
   return address == -1 ? nullptr : reinterpret_cast<std::byte*>(address);
 }
 
@@ -38,6 +39,7 @@ namespace {
 class SameAddresses final : public AddressSpace {
  public:
   std::byte* translate(uint64_t address, uint64_t) override {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
     return reinterpret_cast<std::byte*>(address);
   }
 };

@@ -77,7 +77,7 @@ DoorbellRegister* Device::attach_register(std::byte* at, uint32_t half_bytes) {
     reg->half_bytes = half_bytes;
     const uint32_t halves = half_bytes != 0 ? 2 : 1;
     for (uint32_t h = 0; h < halves; ++h) {
-      reg->halves[h].at = at + h * half_bytes;
+      reg->halves[h].at = at + size_t{h} * half_bytes;
       std::memcpy(&reg->halves[h].seen, reg->halves[h].at, sizeof(uint64_t));
     }
   }

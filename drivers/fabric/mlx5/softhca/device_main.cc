@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <memory>
 
 #include "drivers/fabric/mlx5/softhca/backend.h"
@@ -225,4 +226,11 @@ int run(int argc, char** argv) {
 
 }  // namespace dinomo::softhca
 
-int main(int argc, char** argv) { return dinomo::softhca::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return dinomo::softhca::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fputs(e.what(), stderr);
+    return 1;
+  }
+}

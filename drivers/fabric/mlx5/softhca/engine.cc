@@ -11,6 +11,8 @@ namespace dinomo::softhca {
 namespace {
 
 constexpr uint32_t kWqesPerRound = 64;
+constexpr int kUnknown = -1;         // which half was rung last
+constexpr int kUnsure = -2;          // the same, and a change may have been missed
 constexpr uint32_t kCopyLooks = 64;  // the first word of a BlueFlame copy arrives before the rest
 
 uint64_t load_word(const std::byte* at) noexcept {
@@ -71,15 +73,20 @@ bool Device::look_at(DoorbellRegister& reg) {
 /// The halves of a register must alternate. Both cannot be read at once, so only a change of one
 /// half that a second look confirms to be the only one is judged.
 void Device::judge_halves(DoorbellRegister& reg, int changed) {
-  if (reg.half_bytes == 0) return;
+  if (reg.halves[0].at == nullptr || reg.halves[1].at == nullptr) return;
   const bool alone = changed != 3 && load_word(reg.halves[0].at) == reg.halves[0].seen &&
                      load_word(reg.halves[1].at) == reg.halves[1].seen;
-  const int half = alone ? changed - 1 : -1;
-  if (half >= 0 && half == reg.last_half) {
+  if (!alone) {
+    reg.last_half = kUnsure;
+    return;
+  }
+  const int half = changed - 1;
+  if (half == reg.last_half) {
     const auto words = ControlWords::read(reg.halves[half].at);
     finding(words.qpn, words.index, "BlueFlame halves do not alternate");
   }
-  reg.last_half = half;
+  // After an unsure look this change may be older than one that was seen then: it says nothing yet.
+  reg.last_half = reg.last_half == kUnsure ? kUnknown : half;
 }
 
 /// Either only the first word was written (a doorbell) or the whole WQE, which then must be the

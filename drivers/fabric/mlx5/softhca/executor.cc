@@ -260,6 +260,7 @@ void Executor::remember_unflushed(std::byte* at, uint32_t bytes) {
   const auto first = reinterpret_cast<uintptr_t>(at) & ~uintptr_t{7};
   const auto end = reinterpret_cast<uintptr_t>(at) + bytes;
   for (uintptr_t word = first; word < end; word += 8) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
     Unflushed piece{reinterpret_cast<std::byte*>(word), 0};
     std::memcpy(&piece.before, piece.at, sizeof piece.before);
     peer_->unflushed.push_back(piece);

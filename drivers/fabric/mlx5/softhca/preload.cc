@@ -145,6 +145,7 @@ ssize_t run_command(const void* bytes, size_t size) {
         static_cast<uint32_t>(::eventfd(0, EFD_CLOEXEC));
   }
   if (command.response_address != 0) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
     std::memcpy(reinterpret_cast<void*>(command.response_address), response.data(),
                 response.size());
   }
@@ -231,6 +232,7 @@ void* mmap(void* at, size_t bytes, int rights, int flags, int fd, off_t offset) 
     offset = page * off_t{hca::kUarPageBytes};
     rights |= PROT_READ;
   }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
   return reinterpret_cast<void*>(::syscall(SYS_mmap, at, bytes, rights, flags, fd, offset));
 }
 

@@ -77,8 +77,10 @@ FileDescriptor replace(uint64_t begin, uint64_t end) {
   if (!file) return file;
   std::byte* copy = map_file(file.get(), 0, bytes);
   if (copy == nullptr) return {};
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
   std::memcpy(copy, reinterpret_cast<const void*>(begin), bytes);
   ::syscall(SYS_munmap, copy, bytes);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
   if (map_file(file.get(), 0, bytes, reinterpret_cast<void*>(begin)) == nullptr) return {};
   return file;
 }

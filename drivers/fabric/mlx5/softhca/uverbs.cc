@@ -327,7 +327,7 @@ std::byte* Session::bf_register(uint32_t flags, uint32_t wanted, uint32_t* index
     *index = next_register_;
   }
   if (page >= kUarPages) return nullptr;
-  return uar_pages_ + uint64_t{page} * kUarPageBytes + 0x800 + in_page * kBfRegisterBytes;
+  return uar_pages_ + uint64_t{page} * kUarPageBytes + 0x800 + uint64_t{in_page} * kBfRegisterBytes;
 }
 
 int Session::create_qp(const Command& c, std::vector<std::byte>* response) {
