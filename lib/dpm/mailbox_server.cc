@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/planted.h"
 #include "pool/superblock.h"
 
 namespace dinomo::dpm {
@@ -48,7 +49,10 @@ uint32_t MailboxServer::poll_cells(uint32_t slot, uint32_t worker) {
         pool::mailbox_offset(space_.superblock(), slot, worker, i));
     const uint64_t sequence =
         std::atomic_ref<uint64_t>(cell->request.sequence).load(std::memory_order_acquire);
-    if (sequence == cell->reply.sequence || is_pending(cell)) continue;
+    // A reply that a crash left torn answers nobody.
+    const bool answered = planted("torn-reply-answers") ? cell->reply.sequence == sequence
+                                                        : pool::answers(cell->reply, sequence);
+    if (answered || is_pending(cell)) continue;
     const pool::MailboxLine request = pool::load_mailbox_line(&cell->request);
     if (!pool::mailbox_line_valid(request)) {
       ++counters_.torn;
@@ -153,6 +157,13 @@ MailboxServer::Answer MailboxServer::grant(const Pending& p) {
     ++counters_.grants_refused;
     return {id.error()};
   }
+  // Durable before any KN can hear of it: what it writes there must not be given back by recovery.
+  auto* record =
+      space_.record<pool::LogRecord>(pool::log_record_offset(space_.superblock(), log_id));
+  std::atomic_ref<uint64_t>(record->granted_sequence).store(sequence, std::memory_order_release);
+  if (!planted("grant-heard-before-durable")) {
+    space_.persist().persist(&record->granted_sequence, sizeof record->granted_sequence);
+  }
   log.set_open_segment(sequence, *id);
   log.granted.store(sequence, std::memory_order_release);
   ++counters_.grants;
@@ -166,21 +177,6 @@ void MailboxServer::reply(const Pending& p, const Answer& answer) {
   if (!ok(answer.status) && answer.status != Status::kNoSpace && answer.status != Status::kBusy) {
     ++counters_.refused;
   }
-  note_grant(p, answer);
-}
-
-/// After the reply, so that recovery can tell a grant that nobody heard of (see recovery.h).
-void MailboxServer::note_grant(const Pending& p, const Answer& answer) {
-  if (p.request.opcode != static_cast<uint16_t>(MailboxOpcode::kSegmentGrant) ||
-      !ok(answer.status)) {
-    return;
-  }
-  const uint32_t log_id = p.slot * workers_per_kn_ + p.worker;
-  auto* record =
-      space_.record<pool::LogRecord>(pool::log_record_offset(space_.superblock(), log_id));
-  std::atomic_ref<uint64_t>(record->granted_sequence)
-      .store(answer.args[1], std::memory_order_release);
-  space_.persist().persist(&record->granted_sequence, sizeof record->granted_sequence);
 }
 
 }  // namespace dinomo::dpm

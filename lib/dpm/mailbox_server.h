@@ -65,7 +65,6 @@ class MailboxServer {
   Answer step_merge(Pending* p);
   Answer grant(const Pending& p);
   void reply(const Pending& p, const Answer& answer);
-  void note_grant(const Pending& p, const Answer& answer);
 
   pool::Space& space_;
   SegmentTable& segments_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dpm/merger.h"
 
+#include "common/planted.h"
 #include "log/log_reader.h"
 #include "pool/superblock.h"
 
@@ -76,7 +77,13 @@ MergeStop Merger::merge_batch(LogState& log, Batch* batch) noexcept {
     return skip_unused_segments(log) ? MergeStop::kMore : MergeStop::kNotValid;
   }
   // The KN's writes may still be on their way to durability; what the index refers to must not be.
-  persist_.persist(segments_.bytes(segment).data() + batch->begin, batch->end - batch->begin);
+  if (!planted("entries-not-flushed")) {
+    persist_.persist(segments_.bytes(segment).data() + batch->begin, batch->end - batch->begin);
+  }
+  if (planted("merged-lsn-before-index")) {
+    store_word(record(log).merged_lsn, batch->next_lsn - 1);
+    persist_.persist(&record(log).merged_lsn, sizeof record(log).merged_lsn);
+  }
   segments_.add_live(segment, batch->put_bytes);
   const Status status = apply(log, batch);
   persist_.drain();
@@ -144,7 +151,7 @@ Status Merger::apply_one(LogState& log, const Item& item, Batch* batch) noexcept
     if (*old) batch->replaced[batch->replaced_count++] = *old;
     if (*old == address) ++batch->replayed;
     if (!*old) ++batch->items_delta;
-  } else if (is(entry, Op::kDelete)) {
+  } else if (is(entry, Op::kDelete) && !planted("tombstone-forgotten")) {
     const auto old = index_.remove(item.hash, entry.key);
     if (!old) return old.error();
     ++batch->deletes;

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <atomic>
 
+#include "common/planted.h"
 #include "index/resizer.h"
 #include "log/log_reader.h"
-#include "pool/mailbox.h"
 #include "pool/superblock.h"
 
 namespace dinomo::dpm {
@@ -29,7 +29,7 @@ class ChainScan {
       : space_(space), segments_(segments), overflow_(overflow), validate_(validate) {}
 
   void unlock(Bucket* head) noexcept {
-    if ((head->header & index::kLockBit) == 0) return;
+    if ((head->header & index::kLockBit) == 0 || planted("locks-kept")) return;
     std::atomic_ref<uint64_t>(head->header).fetch_and(~index::kLockBit);
     ++locks_cleared;
   }
@@ -72,7 +72,7 @@ class ChainScan {
       return;
     }
     ++items;
-    segments_.add_live(id, address.length_bytes());
+    if (!planted("live-bytes-not-counted")) segments_.add_live(id, address.length_bytes());
   }
 
   bool refers_to_entry(uint64_t hash, GlobalAddress address) noexcept {
@@ -96,22 +96,6 @@ bool is_open(SegmentTable& segments, uint32_t id) noexcept {
 
 pool::LogRecord& log_record(pool::Space& space, uint32_t log_id) noexcept {
   return *space.record<pool::LogRecord>(pool::log_record_offset(space.superblock(), log_id));
-}
-
-/// True if a reply that grants `sequence` to this log reached its mailbox.
-bool grant_answered(pool::Space& space, uint32_t log_id, uint64_t sequence) noexcept {
-  const pool::Superblock& s = space.superblock();
-  for (uint32_t cell = 0; cell < s.mailbox_cells; ++cell) {
-    const uint64_t at =
-        pool::mailbox_offset(s, log_id / s.workers_per_kn, log_id % s.workers_per_kn, cell);
-    const pool::MailboxLine& reply = space.record<pool::MailboxCell>(at)->reply;
-    if (pool::mailbox_line_valid(reply) &&
-        reply.opcode == static_cast<uint16_t>(pool::MailboxOpcode::kSegmentGrant) &&
-        reply.status == static_cast<uint16_t>(Status::kOk) && reply.args[1] == sequence) {
-      return true;
-    }
-  }
-  return false;
 }
 
 /// Finds the place after merged_lsn in the oldest open segment.
@@ -204,10 +188,7 @@ void revoke_unanswered_grants(pool::Space& space, SegmentTable& segments) {
     if (!is_open(segments, id)) continue;
     const pool::SegmentHeader& h = segments.header(id);
     const bool known = h.log_id < pool::log_count(space.superblock());
-    if (known && (h.sequence <= log_record(space, h.log_id).granted_sequence ||
-                  grant_answered(space, h.log_id, h.sequence))) {
-      continue;
-    }
+    if (known && h.sequence <= log_record(space, h.log_id).granted_sequence) continue;
     segments.revoke_grant(id);
   }
 }

@@ -36,7 +36,8 @@ using LogStates = std::vector<std::unique_ptr<LogState>>;
 void recover_index(pool::Space& space, SegmentTable& segments, index::IndexWriter& index,
                    index::OverflowPool& overflow, MergePool& workers, RecoveryReport* report);
 
-/// Takes back the one grant that a crash may have left without an answer.
+/// Takes back the one grant that a crash may have left before its log's record knew of it; so no KN
+/// heard of it.
 void revoke_unanswered_grants(pool::Space& space, SegmentTable& segments);
 
 /// Cursors of all logs, from their records and open segments.

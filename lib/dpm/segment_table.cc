@@ -2,6 +2,7 @@
 #include "dpm/segment_table.h"
 
 #include "common/hash.h"
+#include "common/planted.h"
 #include "log/format.h"
 
 namespace dinomo::dpm {
@@ -134,9 +135,10 @@ Result<uint32_t> SegmentTable::grant(const Grant& grant, bool urgent) noexcept {
   next.sequence = grant.sequence;
   next.incarnation = grant.incarnation;
   next.granted_unix_ms = grant.unix_ms;
+  if (planted("generation-not-raised")) --next.generation;
   next.checksum = header_checksum(next);
   h = next;  // line 1: free, no end, no last LSN
-  space_.persist().persist(&h, sizeof h);
+  if (!planted("grant-not-flushed")) space_.persist().persist(&h, sizeof h);
   segments_[id].live.store(0, std::memory_order_release);
   open_.fetch_add(1, std::memory_order_relaxed);
   set_state(id, SegmentState::kOpen);
@@ -154,7 +156,8 @@ void SegmentTable::close(uint32_t id, uint64_t end_bytes, uint64_t last_lsn) noe
   std::atomic_ref<uint64_t>(h.last_lsn).store(last_lsn, std::memory_order_relaxed);
   set_state(id, SegmentState::kMerged);
   open_.fetch_sub(1, std::memory_order_relaxed);
-  if (segments_[id].live.fetch_or(kClosedBit, std::memory_order_acq_rel) == 0) hand_to_reclaim(id);
+  const bool empty = segments_[id].live.fetch_or(kClosedBit, std::memory_order_acq_rel) == 0;
+  if (empty || planted("segment-reused-early")) hand_to_reclaim(id);
 }
 
 void SegmentTable::add_live(uint32_t id, uint64_t bytes) noexcept {

@@ -5,6 +5,7 @@
 
 #include <charconv>
 
+#include "common/planted.h"
 #include "wire/format.h"
 
 namespace dinomo::dpm {
@@ -68,6 +69,7 @@ void SessionTable::unlock(uint32_t slot) noexcept {
 }
 
 void SessionTable::repair() noexcept {
+  if (planted("sessions-not-repaired")) return;
   for (uint32_t slot = 0; slot < count_; ++slot) {
     SessionRecord& r = at(slot);
     if (r.session == 0 || r.checksum == record_checksum(r)) continue;
@@ -146,7 +148,7 @@ void SessionTable::write(uint32_t slot, const log::Entry& entry, uint64_t unix_m
   next.result = counter_result(entry, next.opcode);
   next.check = cell_check(next);
   c = next;
-  space_.persist().flush(&c, sizeof c);
+  if (!planted("outcome-not-flushed")) space_.persist().flush(&c, sizeof c);
 
   SessionRecord& r = at(slot);
   const uint64_t floor = sequence >= window_ ? sequence - window_ + 1 : 0;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "common/planted.h"
+
 namespace dinomo::index {
 
 namespace {
@@ -47,7 +49,9 @@ Status append_bucket(const Memory& memory, Bucket* last, uint64_t header, Slot s
   put(bucket->next, 0);
   put(bucket->slots[0].address, slot.address);
   put(bucket->slots[0].hash, slot.hash);
-  memory.persist->persist(bucket, sizeof(Bucket));
+  if (!planted("overflow-linked-before-complete")) {
+    memory.persist->persist(bucket, sizeof(Bucket));
+  }
   memory.set(last->next, *offset);
   return Status::kOk;
 }
@@ -59,6 +63,10 @@ Status add_slot(const Memory& memory, const Place& place, uint64_t header, Slot 
     if (place.buckets >= kChainBucketsMax) return Status::kNoSpace;
     return append_bucket(memory, place.last, header, slot);
   }
+  if (planted("hash-before-address")) {
+    memory.set(place.empty->hash, slot.hash);
+    memory.persist->drain();
+  }
   put(place.empty->address, slot.address);
   memory.persist->persist(&place.empty->address, sizeof slot.address);
   memory.set(place.empty->hash, slot.hash);
@@ -66,6 +74,10 @@ Status add_slot(const Memory& memory, const Place& place, uint64_t header, Slot 
 }
 
 void clear_slot(const Memory& memory, Slot* slot, Bucket* bucket, Bucket* previous) noexcept {
+  if (planted("delete-not-flushed")) {
+    put(slot->hash, 0);
+    return;
+  }
   memory.set(slot->hash, 0);
   if (previous == nullptr) return;
   if (std::ranges::any_of(bucket->slots, [](Slot& s) { return get(s.hash) != 0; })) return;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "index/index_writer.h"
 
+#include "common/planted.h"
+
 namespace dinomo::index {
 
 using pool::GlobalAddress;
@@ -85,6 +87,10 @@ Result<GlobalAddress> IndexWriter::upsert(uint64_t hash, Bytes key,
     return GlobalAddress();
   }
   const GlobalAddress old(get(at.slot->address));
+  if (planted("update-not-flushed")) {
+    put(at.slot->address, address.word());
+    return old;
+  }
   if (old != address) memory_.set(at.slot->address, address.word());
   return old;
 }

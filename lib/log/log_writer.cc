@@ -3,6 +3,8 @@
 
 #include <cassert>
 
+#include "common/planted.h"
+
 namespace dinomo::log {
 
 LogWriter::LogWriter(const LogWriterConfig& config, fabric::Queue* queue, MutableBytes staging)
@@ -121,7 +123,8 @@ bool LogWriter::commit() noexcept {
   while (extents_posted_ < extent_count_) {
     const Extent& e = extents_[extents_posted_];
     const bool last = extents_posted_ + 1 == extent_count_;
-    const fabric::WriteOptions options{.persistent = true, .after_previous = extents_posted_ != 0};
+    const fabric::WriteOptions options{.persistent = !planted("acknowledged-early"),
+                                       .after_previous = extents_posted_ != 0};
     if (last) {
       commit.end_lsn = last_lsn();
       commit.staging_end = staging_head_;
