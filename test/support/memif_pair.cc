@@ -15,7 +15,11 @@
 #include <cstring>
 #include <iterator>
 
+#include "drivers/ingress/ethdev/interrupts.h"
+
 namespace dinomo::test {
+
+using ingress::ethdev::wait_for_interrupt_thread;
 
 namespace {
 
@@ -49,7 +53,10 @@ bool start_eal(const std::string& lcores) {
 }
 
 VirtualDevice::~VirtualDevice() {
-  if (!name_.empty()) rte_eal_hotplug_remove("vdev", name_.c_str());
+  if (name_.empty()) return;
+  wait_for_interrupt_thread();
+  rte_eal_hotplug_remove("vdev", name_.c_str());
+  wait_for_interrupt_thread();
 }
 
 bool VirtualDevice::make(const std::string& name, const std::string& arguments) {
@@ -123,14 +130,15 @@ bool MemifPair::start_far_end(std::string* why) {
 
 void MemifPair::stop_far_end() {
   if (far_port_ == RTE_MAX_ETHPORTS) return;
+  wait_for_interrupt_thread();
   rte_eth_dev_stop(far_port_);
+  for (int i = 0; i < kLinkTries && connected(near_port_); ++i) {
+    rte_delay_us_sleep(kSettlePauseUs);
+  }
+  wait_for_interrupt_thread();
   rte_eth_dev_close(far_port_);
   far_port_ = RTE_MAX_ETHPORTS;
-  for (int i = 0; i < kLinkTries && rte_eth_dev_is_valid_port(near_port_) != 0; ++i) {
-    rte_delay_us_sleep(kSettlePauseUs);
-    if (!connected(near_port_)) break;
-  }
-  rte_delay_us_sleep(kSettlePauseUs);
+  wait_for_interrupt_thread();
 }
 
 }  // namespace dinomo::test

@@ -20,6 +20,7 @@
 #include <cstring>
 
 #include "drivers/ingress/ethdev/hints.h"
+#include "drivers/ingress/ethdev/interrupts.h"
 #include "drivers/ingress/ethdev/queue.h"
 
 namespace dinomo::ingress::ethdev {
@@ -107,7 +108,10 @@ std::string Port::named(const std::string& rest) const {
 
 Port::~Port() {
   stop();
-  if (id_ != RTE_MAX_ETHPORTS) rte_eth_dev_close(id_);
+  if (id_ == RTE_MAX_ETHPORTS) return;
+  wait_for_interrupt_thread();
+  rte_eth_dev_close(id_);
+  wait_for_interrupt_thread();
 }
 
 Status Port::open(const Config& config, std::string* why) {
@@ -335,7 +339,9 @@ void Port::choose_steering(const Endpoint& us) {
 
 void Port::stop() noexcept {
   rules_.clear();
-  if (started_) rte_eth_dev_stop(id_);
+  if (!started_) return;
+  wait_for_interrupt_thread();
+  rte_eth_dev_stop(id_);
   started_ = false;
 }
 
