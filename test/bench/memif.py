@@ -37,7 +37,7 @@ class MemifCluster(PinnedCluster):
 # name, what dinomo-bench is told
 POINTS = (
     ("get, 1/datagram", ["--read", "1", "--pack", "1", "--window", "64"]),
-    ("get, packed", ["--read", "1", "--pack", "16", "--window", "512"]),
+    ("get, packed", ["--read", "1", "--pack", "16", "--window", "2048"]),
     ("95/5, 1/datagram", ["--workload", "95/5", "--pack", "1", "--window", "64"]),
     ("put, 1/datagram", ["--update", "1", "--pack", "1", "--window", "64"]),
     ("put, packed", ["--update", "1", "--pack", "16", "--window", "256"]),

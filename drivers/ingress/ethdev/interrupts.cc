@@ -19,40 +19,44 @@ namespace {
 constexpr int kTries = 1000;
 constexpr unsigned kPauseUs = 500;
 
-struct Turn {
-  FileDescriptor event;
-  std::atomic<int> handled{0};
-};
-
-void handle(void* argument) {
-  auto* const turn = static_cast<Turn*>(argument);
-  eventfd_t count = 0;
-  if (eventfd_read(turn->event.get(), &count) == 0) ++turn->handled;
-}
-
-// Events that became ready together are handled in any order: only a second one is after them all.
-void take_two_turns(Turn* turn) {
-  for (int n = 1; n <= 2; ++n) {
-    if (eventfd_write(turn->event.get(), 1) != 0) return;
-    for (int i = 0; i < kTries && turn->handled.load() < n; ++i) rte_delay_us_sleep(kPauseUs);
+// Registered at the first use and for good: to take it away would make the thread look through all
+// handles again, those that memif forgets included, while rte_eal_cleanup() unmaps them. (EAL's
+// alarms do just that.)
+class Turnstile {
+ public:
+  Turnstile() noexcept : source_(rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE)) {
+    registered_ = source_ != nullptr && event_ && rte_intr_fd_set(source_, event_.get()) == 0 &&
+                  rte_intr_type_set(source_, RTE_INTR_HANDLE_EXT) == 0 &&
+                  rte_intr_callback_register(source_, handle, this) == 0;
   }
-}
+
+  void pass() noexcept {
+    const int before = passed_.load();
+    if (!registered_ || eventfd_write(event_.get(), 1) != 0) return;
+    for (int i = 0; i < kTries && passed_.load() == before; ++i) rte_delay_us_sleep(kPauseUs);
+  }
+
+ private:
+  static void handle(void* argument) {
+    auto* const self = static_cast<Turnstile*>(argument);
+    eventfd_t count = 0;
+    if (eventfd_read(self->event_.get(), &count) == 0) ++self->passed_;
+  }
+
+  FileDescriptor event_{eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+  rte_intr_handle* source_;
+  bool registered_ = false;
+  std::atomic<int> passed_{0};
+};
 
 }  // namespace
 
-// An own event and no alarm: EAL keeps the handle of alarms in memory that rte_eal_cleanup() gives
-// back while the thread may still look at it.
 void wait_for_interrupt_thread() noexcept {
-  Turn turn{FileDescriptor(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))};
-  rte_intr_handle* const source = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
-  if (source == nullptr) return;
-  if (turn.event.get() >= 0 && rte_intr_fd_set(source, turn.event.get()) == 0 &&
-      rte_intr_type_set(source, RTE_INTR_HANDLE_EXT) == 0 &&
-      rte_intr_callback_register(source, handle, &turn) == 0) {
-    take_two_turns(&turn);
-    rte_intr_callback_unregister_sync(source, handle, &turn);
-  }
-  rte_intr_instance_free(source);
+  static auto* const turnstile = new Turnstile;  // the thread knows it until the process ends
+  // Events that became ready together are handled in any order: only a second one is after them
+  // all.
+  turnstile->pass();
+  turnstile->pass();
 }
 
 }  // namespace dinomo::ingress::ethdev
