@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Runs a program that uses the mlx5 driver over a soft HCA: in its own process, or in another one.
-# usage: fabric_mlx5.sh inline|process PRELOAD_LIBRARY DEVICE_PROGRAM PROGRAM [ARGUMENT]...
+# Runs a program that uses an RDMA driver over a soft HCA: in its own process, or in another one.
+# usage: fabric_rdma.sh inline|process PRELOAD_LIBRARY DEVICE_PROGRAM PROGRAM [ARGUMENT]...
 set -uo pipefail
 mode=$1 preload=$2 device=$3
 shift 3
