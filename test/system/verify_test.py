@@ -37,35 +37,38 @@ def check_phase(check, name, phase):
           + "".join("\n     " + text for text in phase["wrong_answers"]))
 
 
-def run(a):
-    check = cluster.Checks(f"{' '.join(sys.argv)}")
-    data = a.keys * VALUE_BYTES
+def verify(a, c, check):
+    """Loads and checks with every cache size in `a`; `c` has a DPM and no KN yet."""
     common = ["--keys", str(a.keys), "--value-bytes", str(VALUE_BYTES), "--seed", str(a.seed),
               "--timeout-ms", "20000"]
-    with cluster.Cluster(a.build, pool_bytes=str(pool_bytes(a.keys, a.seconds)), vdev=a.vdev,
-                         ip6=a.ip6, memory_mb=384 + 2 * data // (1 << 20)) as c:
+    loaded = False
+    for percent in a.cache:
+        cache_bytes = max(CACHE_BYTES_MIN, a.keys * VALUE_BYTES * percent // 100)
+        c.start_kn("--cache-bytes", str(cache_bytes))
+        c.wait_serving_or_skip()
+        if a.ip6 and not loaded:
+            ping = c.client(["ping", "-6", "-c", "3", c.SERVER_IP6])
+            check("ping -6", " 0% packet loss" in ping.stdout, ping.stdout[-80:].strip())
+            check.equal("dinomo-cli put over IPv6", c.cli("put", "six", "value").returncode, 0)
+            check.equal("dinomo-cli get over IPv6", c.cli("get", "six").stdout, "value")
+        if not loaded:
+            check_phase(check, f"load of {a.keys} keys", c.bench(*common, "--phase", "load", good=False))
+            loaded = True
+        for workload in a.workloads:
+            phase = c.bench(*common, "--phase", "run", "--workload", workload, "--seconds", str(a.seconds),
+                            "--warmup-seconds", "0.2", "--verify", good=False)
+            check_phase(check, f"cache {percent:3d} % workload {workload.upper()}", phase)
+        phase = c.bench(*common, "--phase", "check", "--verify", good=False)
+        check_phase(check, f"cache {percent:3d} % every key read at the end", phase)
+        check.equal("KN ends in order", c.kill("kn", cluster.signal.SIGTERM), 0)
+
+
+def run(a):
+    check = cluster.Checks(f"{' '.join(sys.argv)}")
+    with cluster.Cluster(a.build, pool_bytes=str(pool_bytes(a.keys, a.seconds)), vdev=a.vdev, ip6=a.ip6,
+                         memory_mb=384 + 2 * a.keys * VALUE_BYTES // (1 << 20)) as c:
         c.start_dpm()
-        loaded = False
-        for percent in a.cache:
-            cache_bytes = max(CACHE_BYTES_MIN, data * percent // 100)
-            c.start_kn("--cache-bytes", str(cache_bytes))
-            c.wait_serving_or_skip()
-            if a.ip6 and not loaded:
-                ping = c.client(["ping", "-6", "-c", "3", c.SERVER_IP6])
-                check("ping -6", " 0% packet loss" in ping.stdout, ping.stdout[-80:].strip())
-                check.equal("dinomo-cli put over IPv6", c.cli("put", "six", "value").returncode, 0)
-                check.equal("dinomo-cli get over IPv6", c.cli("get", "six").stdout, "value")
-            if not loaded:
-                check_phase(check, f"load of {a.keys} keys",
-                            c.bench(*common, "--phase", "load", good=False))
-                loaded = True
-            for workload in a.workloads:
-                phase = c.bench(*common, "--phase", "run", "--workload", workload, "--seconds",
-                                str(a.seconds), "--warmup-seconds", "0.2", "--verify", good=False)
-                check_phase(check, f"cache {percent:3d} % workload {workload.upper()}", phase)
-            phase = c.bench(*common, "--phase", "check", "--verify", good=False)
-            check_phase(check, f"cache {percent:3d} % every key read at the end", phase)
-            check.equal("KN ends in order", c.kill("kn", cluster.signal.SIGTERM), 0)
+        verify(a, c, check)
         check.equal("DPM ends in order", c.kill("dpm", cluster.signal.SIGTERM), 0)
     return check.finish()
 

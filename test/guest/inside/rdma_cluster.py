@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""In the guest: DPM on rxe0, KN on rxe1, a cable between the two; YCSB with every value checked.
+
+    rdma_cluster.py BUILD_DIR [--loss PERCENT]
+"""
+import argparse
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+from paths import cluster, verify_test
+
+DPM_ADDRESS = "10.9.0.1:7471"
+DPM_DEVICE, KN_DEVICE = "rxe0", "rxe1"
+
+
+class RdmaCluster(cluster.Cluster):
+    """The KN stays in the root namespace, where its RDMA device is; the pool is in memory."""
+
+    def _make_network(self):
+        self._ip("netns", "add", self.client_ns)
+        self._ip("link", "add", self.kn_if, "type", "veth", "peer", "name", self.client_if,
+                 "netns", self.client_ns)
+        self._ip("link", "set", self.kn_if, "up")
+        self._ip("-n", self.client_ns, "addr", "add", f"{self.CLIENT_IP}/24", "dev", self.client_if)
+        self._ip("-n", self.client_ns, "link", "set", self.client_if, "up")
+
+    def dpm_command(self, *extra):
+        command = super().dpm_command("--fabric", "verbs", "--fabric-device", DPM_DEVICE, *extra)
+        command[command.index("--listen") + 1] = DPM_ADDRESS
+        command[command.index("--pool") + 1] = f"/dev/shm/pool-{os.getpid()}"
+        return command
+
+    def kn_command(self, *extra):
+        command = super().kn_command("--fabric", "verbs", "--fabric-device", KN_DEVICE, *extra)
+        command[command.index("--dpm") + 1] = DPM_ADDRESS
+        return command[command.index(self.program("dinomo-kn")):]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("build")
+    parser.add_argument("--loss", type=float, default=0, help="percent of the RDMA packets")
+    a = parser.parse_args()
+    for end in ("ve0", "ve1"):
+        if a.loss:
+            subprocess.run(["tc", "qdisc", "replace", "dev", end, "root", "netem", "loss", f"{a.loss}%"],
+                           check=True)
+    check = cluster.Checks(" ".join(sys.argv))
+    told = SimpleNamespace(keys=2000, seconds=2, seed=1, cache=[10], workloads="abcdf", ip6=False)
+    with RdmaCluster(a.build, pool_bytes="256m", memory_mb=256) as c:
+        c.start_dpm()
+        verify_test.verify(told, c, check)
+        check.equal("DPM ends in order", c.kill("dpm", cluster.signal.SIGTERM), 0)
+    return check.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
