@@ -4,19 +4,24 @@
 //   go       start writing                     check    stop, wait for what is in flight, read all
 //   report   counters                          quit
 // Every command is answered by one JSON line. Exit status 1 if a check ever found a violation.
+// --journal FILE: notes there what it sends and what is acknowledged, at once, and begins with what
+// an earlier process noted, so that it can check what a crash of the whole machine left.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "client/client.h"
 #include "client/udp_transport.h"
+#include "common/file_descriptor.h"
 #include "common/hash.h"
 #include "drivers/clock/system/system_clock.h"
 
@@ -24,6 +29,7 @@ namespace {
 
 using dinomo::as_bytes;
 using dinomo::Bytes;
+using dinomo::FileDescriptor;
 using dinomo::client::Client;
 using dinomo::client::Completion;
 using dinomo::client::Operation;
@@ -51,6 +57,23 @@ class Writer {
  public:
   Writer(Client* client, uint64_t keys, size_t value_bytes, uint64_t seed)
       : client_(client), keys_(keys), value_bytes_(value_bytes), random_(seed) {}
+
+  /// False if the file cannot be had, or holds what no journal holds.
+  bool open_journal(const std::string& path) {
+    journal_ = FileDescriptor(::open(path.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0644));
+    if (!journal_) return false;
+    std::ifstream before(path);
+    char what = 0;
+    uint64_t key = 0;
+    uint64_t version = 0;
+    while (before >> what >> key >> version) {
+      if (key >= keys_.size()) return false;
+      Key& k = keys_[key];
+      k.sent = std::max(k.sent, version);
+      if (what == kAcked) k.acked = std::max(k.acked, version);
+    }
+    return before.eof();
+  }
 
   void turn(bool writing) {
     client_->poll();
@@ -92,6 +115,15 @@ class Writer {
   uint64_t violations() const { return violations_; }
 
  private:
+  static constexpr char kSent = 's';
+  static constexpr char kAcked = 'a';
+
+  void note(char what, uint64_t key, uint64_t version) {
+    if (!journal_) return;
+    const std::string line = fmt::format("{} {} {}\n", what, key, version);
+    if (::write(journal_.get(), line.data(), line.size()) < 0) std::perror("journal");
+  }
+
   struct Key {
     uint64_t sent = 0;   // newest version sent
     uint64_t acked = 0;  // newest version acknowledged; reads must not be older
@@ -113,6 +145,7 @@ class Writer {
     op.callback = &Writer::on_written;
     op.context = this;
     op.tag = key;
+    note(kSent, key, version);
     if (client_->submit(op) != dinomo::Status::kOk) return;
     k.sent = version;
     k.busy = true;
@@ -127,6 +160,7 @@ class Writer {
     if (done) {
       k.acked = k.sent;
       ++self->acked_;
+      self->note(kAcked, c.tag, k.acked);
     } else if (c.answered) {
       ++self->refused_;
     } else {
@@ -171,6 +205,7 @@ class Writer {
   }
 
   Client* client_;
+  FileDescriptor journal_;
   std::vector<Key> keys_;
   size_t value_bytes_;
   std::mt19937_64 random_;
@@ -206,6 +241,8 @@ int main(int argc, char** argv) {
   app.add_option("--value-bytes", value_bytes);
   app.add_option("--seed", seed);
   app.add_option("--deadline-ms", deadline_ms);
+  std::string journal;
+  app.add_option("--journal", journal);
   CLI11_PARSE(app, argc, argv);
 
   dinomo::SystemClock clock;
@@ -220,6 +257,11 @@ int main(int argc, char** argv) {
   auto client = Client::create(transport->get(), &clock, options, *seeds);
   if (!client) return 2;
   Writer writer(client->get(), keys, value_bytes, seed);
+  if (!journal.empty() && !writer.open_journal(journal)) {
+    std::fprintf(stderr, "%s: no journal of %lu keys, or it cannot be opened\n", journal.c_str(),
+                 static_cast<unsigned long>(keys));
+    return 2;
+  }
   bool writing = false;
   std::string partial;
   for (;;) {

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""In the guest: the pool on persistent memory.
+
+    dax.py BUILD_DIR write JOURNAL     a new pool on a file system with DAX; writes under load, then panics
+    dax.py BUILD_DIR check JOURNAL     after the next boot: nothing that was acknowledged is missing
+    dax.py BUILD_DIR refuse            RDMA onto a file with DAX is refused with a reason
+"""
+import json
+import subprocess
+import sys
+import time
+
+from paths import cluster
+
+MOUNT = "/mnt/pmem"
+POOL = f"{MOUNT}/pool"
+WRITE_SECONDS = 6
+
+
+class DaxCluster(cluster.Cluster):
+    def dpm_command(self, *extra):
+        command = super().dpm_command("--require-power-safe", *extra)
+        command[command.index("--pool") + 1] = POOL
+        return command
+
+
+def mount(new):
+    if new:
+        subprocess.run(["ndctl", "create-namespace", "-f", "-e", "namespace0.0", "--mode=fsdax", "--map=mem"],
+                       check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "/dev/pmem0"], check=True)
+    subprocess.run(["mkdir", "-p", MOUNT], check=True)
+    subprocess.run(["mount", "-o", "dax=always", "/dev/pmem0", MOUNT], check=True)
+
+
+def ask(writer, line):
+    writer.stdin.write(line + "\n")
+    writer.stdin.flush()
+    return json.loads(writer.stdout.readline())
+
+
+def start(c, journal):
+    c.start_dpm()
+    c.start_kn("--cache-bytes", "4m")
+    c.wait_serving()
+    return subprocess.Popen(c.in_client([c.tool("ack_writer"), "--server", c.SERVER_IP, "--keys", "500",
+                                         "--journal", journal]),
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def write(build, journal):
+    mount(new=True)
+    with DaxCluster(build, pool_bytes="256m", memory_mb=256) as c:
+        writer = start(c, journal)
+        ask(writer, "go")
+        time.sleep(WRITE_SECONDS)
+        print("persistence", (c.stats("dpm") or {}).get("persistence"), flush=True)
+        with open("/proc/sysrq-trigger", "w", encoding="ascii") as trigger:
+            trigger.write("c")
+        time.sleep(60)
+    return 1
+
+
+def check(build, journal):
+    mount(new=False)
+    checks = cluster.Checks("test/guest/guest_test.py")
+    with DaxCluster(build, pool_bytes="256m", memory_mb=256) as c:
+        writer = start(c, journal)
+        report = ask(writer, "check")
+        print(report)
+        checks("every key was read", report["checked"] == 500)
+        checks.equal("wrong or missing after the panic", report["violations"], 0)
+        checks.equal("persistence", c.stats("dpm")["persistence"], "dax")
+        writer.stdin.close()
+        writer.wait()
+        for name in ("kn", "dpm"):
+            checks.equal(f"{name} ends in order", c.kill(name, cluster.signal.SIGTERM), 0)
+    return checks.finish()
+
+
+def refuse(build):
+    mount(new=True)
+    done = subprocess.run([f"{build}/app/dinomo-dpm/dinomo-dpm", "--pool", POOL, "--pool-bytes", "128m",
+                           "--fabric", "verbs", "--fabric-device", "rxe0", "--listen", "10.9.0.1:7471"],
+                          capture_output=True, text=True, timeout=60)
+    print(done.stdout + done.stderr)
+    checks = cluster.Checks("test/guest/guest_test.py")
+    checks("refused", done.returncode not in (0, None) and "devdax" in done.stdout + done.stderr,
+           f"(status {done.returncode})")
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    _, build_dir, what, *rest = sys.argv
+    sys.exit({"write": write, "check": check, "refuse": refuse}[what](build_dir, *rest))
