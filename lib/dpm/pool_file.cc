@@ -258,7 +258,8 @@ Status PoolFile::format(const PoolOptions& options, std::string* why) {
     return fail(Status::kNoSpace, why,
                 "the index does not fit the pool; set a larger pool_bytes or fewer index_buckets");
   }
-  persist_ = pool::make_persist(pool::Persistence::kMsync);  // right for every kind of file
+  // msync is right for every kind of file, and no DAX device knows it.
+  persist_ = pool::make_persist(device_ ? pool::Persistence::kDax : pool::Persistence::kMsync);
   const pool::TableRef first(table->offset, static_cast<uint32_t>(std::countr_zero(buckets)),
                              kFirstTableVersion);
   index::format_heads(memory_, first, 0, buckets, *persist_);
@@ -285,11 +286,11 @@ Status PoolFile::attach(const std::string& path, std::string* why) {
     return fail(Status::kInvalid, why,
                 "no permission to read and write " + path + "; change its owner or mode");
   }
-  const bool device = S_ISCHR(info.st_mode);
-  if (!device && !S_ISREG(info.st_mode)) {
+  device_ = S_ISCHR(info.st_mode);
+  if (!device_ && !S_ISREG(info.st_mode)) {
     return fail(Status::kInvalid, why, path + " is neither a file nor a DAX device");
   }
-  if (!device && static_cast<uint64_t>(info.st_size) < PMEMOBJ_MIN_POOL) {
+  if (!device_ && static_cast<uint64_t>(info.st_size) < PMEMOBJ_MIN_POOL) {
     return fail(Status::kCorrupt, why,
                 path + " has " + std::to_string(info.st_size) +
                     " bytes, too few for any pool: it is no pool, or it was truncated; restore it");
@@ -306,9 +307,12 @@ Status PoolFile::attach(const std::string& path, std::string* why) {
     return fail(status_of_errno(error), why,
                 path + " cannot be opened as a pool: it is none, or it was damaged or truncated (" +
                     printable(pmemobj_errormsg()) +
-                    "); look at it with `pmempool info` and restore a backup");
+                    "); look at it with `pmempool info` and restore a backup" +
+                    (device_ ? std::string(", or make one with `pmempool create --layout ") +
+                                   pool::kLayoutName + " obj " + path + "`"
+                             : ""));
   }
-  const uint64_t bytes = device ? device_bytes(info) : static_cast<uint64_t>(info.st_size);
+  const uint64_t bytes = device_ ? device_bytes(info) : static_cast<uint64_t>(info.st_size);
   path_ = path;
   memory_ = {reinterpret_cast<std::byte*>(handle_), bytes};
   return Status::kOk;

@@ -73,6 +73,7 @@ class PoolFile final : public pool::Space {
   std::mutex objects_mutex_;     // libpmemobj's enumeration bears no change meanwhile
   std::string path_;
   bool created_ = false;
+  bool device_ = false;  // a DAX device, not a file
 };
 
 }  // namespace dinomo::dpm

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """In the guest: DPM on rxe0, KN on rxe1, a cable between the two; YCSB with every value checked.
 
-    rdma_cluster.py BUILD_DIR [--loss PERCENT]
+    rdma_cluster.py BUILD_DIR [--loss PERCENT] [--devdax]
 """
 import argparse
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -13,11 +14,15 @@ from types import SimpleNamespace
 from paths import cluster, verify_test
 
 DPM_ADDRESS = "10.9.0.1:7471"
+LAYOUT = "dinomo-1"
 DPM_DEVICE, KN_DEVICE = "rxe0", "rxe1"
 
 
 class RdmaCluster(cluster.Cluster):
-    """The KN stays in the root namespace, where its RDMA device is; the pool is in memory."""
+    """The KN stays in the root namespace, where its RDMA device is; the pool is in memory, or where
+    `pool` says."""
+
+    pool = f"/dev/shm/pool-{os.getpid()}"
 
     def _make_network(self):
         self._ip("netns", "add", self.client_ns)
@@ -30,7 +35,7 @@ class RdmaCluster(cluster.Cluster):
     def dpm_command(self, *extra):
         command = super().dpm_command("--fabric", "verbs", "--fabric-device", DPM_DEVICE, *extra)
         command[command.index("--listen") + 1] = DPM_ADDRESS
-        command[command.index("--pool") + 1] = f"/dev/shm/pool-{os.getpid()}"
+        command[command.index("--pool") + 1] = self.pool
         return command
 
     def kn_command(self, *extra):
@@ -39,10 +44,19 @@ class RdmaCluster(cluster.Cluster):
         return command[command.index(self.program("dinomo-kn")):]
 
 
+def make_devdax_pool():
+    made = subprocess.run(["ndctl", "create-namespace", "-f", "-e", "namespace0.0", "--mode=devdax",
+                           "--map=mem"], check=True, capture_output=True, text=True)
+    device = "/dev/" + re.search(r'"chardev":"([^"]+)"', made.stdout).group(1)
+    subprocess.run(["pmempool", "create", "--layout", LAYOUT, "obj", device], check=True)
+    return device
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("build")
     parser.add_argument("--loss", type=float, default=0, help="percent of the RDMA packets")
+    parser.add_argument("--devdax", action="store_true", help="the pool on persistent memory, without files")
     a = parser.parse_args()
     for end in ("ve0", "ve1"):
         if a.loss:
@@ -51,8 +65,11 @@ def main():
     check = cluster.Checks(" ".join(sys.argv))
     told = SimpleNamespace(keys=2000, seconds=2, seed=1, cache=[10], workloads="abcdf", ip6=False)
     with RdmaCluster(a.build, pool_bytes="256m", memory_mb=256) as c:
-        c.start_dpm()
+        if a.devdax:
+            c.pool = make_devdax_pool()
+        c.start_dpm(*(["--require-power-safe"] if a.devdax else []))
         verify_test.verify(told, c, check)
+        check.equal("persistence", c.stats("dpm")["persistence"], "dax" if a.devdax else "page-cache")
         check.equal("DPM ends in order", c.kill("dpm", cluster.signal.SIGTERM), 0)
     return check.finish()
 
