@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Installs the Debian packages of the named groups (usertools/packages.txt); does nothing, and needs
 # no network and no root, if they are there.
-# usage: install-packages.sh GROUP...      groups: build run test bench lab
+# usage: install-packages.sh GROUP...      groups: build run test bench lab guest
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 

@@ -59,7 +59,7 @@ class Guest:
         with open(os.path.join(self.folder, "release"), encoding="ascii") as file:
             release = file.read().strip()
         lines = (
-            "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb",
+            "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/ TERM=dumb",
             "export JOB=/run/job",
             "mkdir -p /lib/modules",
             f"ln -sfn {shlex.quote(os.path.join(self.folder, 'tree/lib/modules', release))} "

@@ -13,7 +13,7 @@ import time
 
 from paths import cluster
 
-MOUNT = "/mnt/pmem"
+MOUNT = "/run/pmem"
 POOL = f"{MOUNT}/pool"
 WRITE_SECONDS = 6
 
