@@ -21,6 +21,7 @@ constexpr size_t kPoolBytes = size_t{1} << 20;
 /// A port of this machine that was free a moment ago.
 std::string free_address() {
   const int s = ::socket(AF_INET, SOCK_STREAM, 0);
+  if (s < 0) return "";
   sockaddr_in a{};
   a.sin_family = AF_INET;
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -229,7 +229,7 @@ std::string command(std::string* partial) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   std::string server;
   uint64_t keys = 2000;
   size_t value_bytes = 900;
@@ -282,4 +282,7 @@ int main(int argc, char** argv) {
     if (!writing) (*client)->wait(1'000'000);
   }
   return writer.violations() == 0 ? 0 : 1;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "ack_writer: %s\n", e.what());
+  return 2;
 }
