@@ -13,6 +13,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "common/fd_passing.h"
 #include "drivers/fabric/mlx5/softhca/channel.h"
 #include "drivers/fabric/mlx5/softhca/share_memory.h"
 
@@ -58,6 +59,11 @@ class LocalBackend final : public Backend {
     return session_.handle(command, response);
   }
   int uar_file() const override { return uar_.get(); }
+  std::vector<std::string> findings() override {
+    std::vector<std::string> lines;
+    for (const Finding& f : device_.take_findings()) lines.push_back(to_string(f));
+    return lines;
+  }
 
  private:
   FileDescriptor uar_;
@@ -105,13 +111,14 @@ int RemoteBackend::ask(RequestKind kind, std::span<const std::byte> body, int fd
   const RequestHeader header{static_cast<uint32_t>(kind), 0};
   std::memcpy(packet.data(), &header, sizeof header);
   if (!body.empty()) std::memcpy(packet.data() + sizeof header, body.data(), body.size());
-  if (!send_packet(socket_.get(), packet, fd)) return -EIO;
+  if (!send_with_fd(socket_.get(), packet, fd)) return -EIO;
   std::vector<std::byte> reply(kChannelBytesMax);
-  const size_t got = receive_packet(socket_.get(), reply, passed);
-  if (got < sizeof(ReplyHeader)) return -EIO;
+  ReceivedMessage got = receive_with_fd(socket_.get(), reply, 0);
+  if (got.bytes < static_cast<ssize_t>(sizeof(ReplyHeader))) return -EIO;
+  *passed = std::move(got.fd);
   ReplyHeader answer{};
   std::memcpy(&answer, reply.data(), sizeof answer);
-  response->assign(reply.begin() + sizeof answer, reply.begin() + static_cast<ptrdiff_t>(got));
+  response->assign(reply.begin() + sizeof answer, reply.begin() + got.bytes);
   return answer.result;
 }
 

@@ -19,6 +19,8 @@ class Backend {
                      std::vector<std::byte>* response) = 0;
   /// File of the UAR pages, to be mapped by the process.
   virtual int uar_file() const = 0;
+  /// What the device in this process found wrong with the driver, one line each.
+  virtual std::vector<std::string> findings() { return {}; }
 };
 
 /// A device of this process, run by a thread of its own.

@@ -16,6 +16,11 @@ constexpr uint32_t kIdleRoundsBeforeYield = 16;
 
 }  // namespace
 
+std::string to_string(const Finding& finding) {
+  return finding.what + " (QP " + std::to_string(finding.qpn) + ", WQE " +
+         std::to_string(finding.index) + ")";
+}
+
 Device::Device(const Faults& faults) : faults_(faults), dice_(faults.seed) {}
 
 Device::~Device() { stop(); }

@@ -38,6 +38,7 @@ namespace {
 
 constexpr unsigned kMajor = 231;  // of uverbs
 constexpr unsigned kMinor = 192;
+constexpr int kFindingsStatus = 3;  // of the process, as dinomo-softhca does
 constexpr const char* kDevice = "/dev/infiniband/uverbs0";
 
 Backend* backend = nullptr;
@@ -112,6 +113,11 @@ __attribute__((constructor)) void begin() {
 __attribute__((destructor)) void end() {
   if (backend == nullptr) return;
   remove_sysfs();
+  const std::vector<std::string> findings = backend->findings();
+  if (findings.empty()) return;
+  for (const std::string& line : findings) std::fprintf(stderr, "finding: %s\n", line.c_str());
+  std::fflush(nullptr);
+  ::_exit(kFindingsStatus);
 }
 
 bool is_device(const char* path) noexcept {
