@@ -17,6 +17,7 @@
 #include <cstring>
 #include <vector>
 
+#include "common/planted.h"
 #include "drivers/fabric/mlx5/barrier.h"
 #include "drivers/fabric/rdma/rdma_queue.h"
 
@@ -42,7 +43,8 @@ class SendQueue {
   uint32_t qpn() const noexcept { return qpn_; }
   uint32_t blocks() const noexcept { return mask_ + 1; }
   bool room(uint32_t blocks) const noexcept {
-    return static_cast<uint16_t>(producer_ - consumed_) + blocks <= mask_ + 1;
+    const uint32_t used = static_cast<uint16_t>(producer_ - consumed_);
+    return (planted("blocks-reused-early") ? 0 : used) + blocks <= mask_ + 1;
   }
   bool idle() const noexcept { return producer_ == consumed_; }
 
@@ -66,8 +68,8 @@ class SendQueue {
     while (consumed_ != producer_) {
       const Posted& op = posted_[consumed_ & mask_];
       const bool last = consumed_ == index;
-      consumed_ = static_cast<uint16_t>(consumed_ + op.blocks);
-      on_done(op.tag, last ? status : Status::kOk);
+      consumed_ = static_cast<uint16_t>(consumed_ + (planted("one-block-retired") ? 1 : op.blocks));
+      on_done(op.tag, last || planted("all-before-failed") ? status : Status::kOk);
       if (last) return;
     }
   }
