@@ -1,29 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/fabric/mlx5/send_queue.h"
 
-#include <utility>
-
 #include "common/planted.h"
 
 namespace dinomo::fabric::mlx5 {
-
-namespace {
-
-constexpr std::byte kSignal{MLX5_WQE_CTRL_CQ_UPDATE};
-constexpr uint32_t kFlagsAt = 11;  // in the control segment
-
-/// A segment is one store of 16 bytes: two big-endian words, each given in host order.
-void put_segment(std::byte* to, uint64_t first, uint64_t second) noexcept {
-  const uint64_t words[2] = {htobe64(first), htobe64(second)};
-  std::memcpy(to, words, sizeof words);
-}
-
-void put_remote(std::byte* to, rdma::Remote remote) noexcept {
-  const uint64_t key = uint64_t{remote.rkey} << (planted("rkey-misplaced") ? 0 : 32);
-  put_segment(to, planted("address-not-swapped") ? htobe64(remote.address) : remote.address, key);
-}
-
-}  // namespace
 
 SendQueue::SendQueue(const mlx5dv_qp& qp, uint32_t qpn, BlueFlame* blue_flame)
     : ring_(static_cast<std::byte*>(qp.sq.buf)),
@@ -33,70 +13,6 @@ SendQueue::SendQueue(const mlx5dv_qp& qp, uint32_t qpn, BlueFlame* blue_flame)
       blue_flame_(blue_flame),
       qpn_(qpn),
       posted_(qp.sq.wqe_cnt) {}
-
-/// opmod 0, index, opcode; QPN and size; signature, stream and flags 0; no immediate.
-void SendQueue::put_control(std::byte* to, uint8_t opcode, uint32_t segments) noexcept {
-  const uint64_t index = planted("index-masked") ? producer_ & mask_ : producer_;
-  const uint64_t first = index << 40 | uint64_t{opcode} << 32 | qpn_ << 8 | segments;
-  if (planted("control-half-written")) return store(to, htobe64(first));
-  put_segment(to, first, 0);
-}
-
-void SendQueue::commit(uint32_t segments, uint64_t tag) noexcept {
-  const uint32_t blocks = (segments + 3) / 4;
-  posted_[producer_ & mask_] = {tag, static_cast<uint8_t>(blocks)};
-  last_ = producer_;
-  if (++unsignalled_ == kSignalEvery && !planted("signals-only-the-last")) {
-    block(last_)[kFlagsAt] = kSignal;
-    unsignalled_ = 0;
-  }
-  producer_ = static_cast<uint16_t>(producer_ + blocks);
-  ++posted_since_ring_;
-}
-
-void SendQueue::transfer(uint8_t opcode, rdma::Remote remote, rdma::Local local,
-                         uint64_t tag) noexcept {
-  std::byte* wqe = block(producer_);
-  // Without data there is no data segment: a count of 0 means 2 GiB to the device.
-  const bool data = local.bytes != 0 || planted("data-segment-for-nothing");
-  const uint32_t segments = data ? 3 : 2;
-  put_control(wqe, opcode, segments);
-  put_remote(wqe + 16, remote);
-  if (data) {
-    put_segment(wqe + 32, uint64_t{local.bytes} << 32 | local.lkey,
-                reinterpret_cast<uintptr_t>(local.at));
-  }
-  commit(segments, tag);
-}
-
-void SendQueue::write_inline(rdma::Remote remote, Bytes from, uint64_t tag) noexcept {
-  std::byte* wqe = block(producer_);
-  const auto bytes = static_cast<uint32_t>(from.size());
-  const uint32_t with_header = (planted("inline-header-not-counted") ? 0 : 4) + bytes;
-  const uint32_t segments = 2 + (with_header + kSegmentBytes - 1) / kSegmentBytes;
-  put_control(wqe, MLX5_OPCODE_RDMA_WRITE, segments);
-  put_remote(wqe + 16, remote);
-  store(wqe + 32, htobe32(planted("inline-not-marked") ? bytes : bytes | MLX5_INLINE_SEG));
-  std::byte* data = wqe + 36;
-  const size_t room = std::min<size_t>(from.size(), static_cast<size_t>(ring_end_ - data));
-  if (room != 0) std::memcpy(data, from.data(), room);
-  if (from.size() > room && !planted("inline-not-wrapped")) {
-    std::memcpy(ring_, from.data() + room, from.size() - room);
-  }
-  commit(segments, tag);
-}
-
-void SendQueue::atomic(uint8_t opcode, rdma::Remote remote, uint64_t swap_add, uint64_t compare,
-                       rdma::Local local, uint64_t tag) noexcept {
-  std::byte* wqe = block(producer_);
-  put_control(wqe, opcode, 4);
-  put_remote(wqe + 16, remote);
-  if (planted("operands-swapped")) std::swap(swap_add, compare);
-  put_segment(wqe + 32, swap_add, compare);
-  put_segment(wqe + 48, uint64_t{local.bytes} << 32 | local.lkey,
-              reinterpret_cast<uintptr_t>(local.at));
-  commit(4, tag);
-}
 
 void SendQueue::ring() noexcept {
   if (producer_ == rung_) return;
