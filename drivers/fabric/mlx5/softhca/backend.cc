@@ -47,11 +47,11 @@ class SameAddresses final : public AddressSpace {
 
 class LocalBackend final : public Backend {
  public:
-  explicit LocalBackend(const Faults& faults)
+  LocalBackend(const Faults& faults, bool stepped)
       : uar_(make_memory_file("softhca-uar", uint64_t{kUarPages} * kUarPageBytes)),
         device_(faults),
         session_(device_, space_, map_file(uar_.get(), 0, uint64_t{kUarPages} * kUarPageBytes)) {
-    device_.start();
+    if (!stepped) device_.start();
   }
   int handle(std::span<const std::byte>, const Command& command,
              std::vector<std::byte>* response) override {
@@ -63,6 +63,10 @@ class LocalBackend final : public Backend {
     std::vector<std::string> lines;
     for (const Finding& f : device_.take_findings()) lines.push_back(to_string(f));
     return lines;
+  }
+  void step() override {
+    while (device_.step()) {
+    }
   }
 
  private:
@@ -141,8 +145,8 @@ int RemoteBackend::handle(std::span<const std::byte> bytes, const Command& comma
 
 }  // namespace
 
-std::unique_ptr<Backend> make_local_backend(const Faults& faults) {
-  return std::make_unique<LocalBackend>(faults);
+std::unique_ptr<Backend> make_local_backend(const Faults& faults, bool stepped) {
+  return std::make_unique<LocalBackend>(faults, stepped);
 }
 
 std::unique_ptr<Backend> connect_backend(const std::string& path) {
