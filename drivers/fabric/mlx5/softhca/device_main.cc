@@ -202,6 +202,7 @@ int run(int argc, char** argv) {
   app.add_option("--tear", faults.tear, "chance of a torn payload, in 1/1000");
   app.add_option("--read-again", faults.read_again, "chance of a READ fetched twice, in 1/1000");
   app.add_option("--stop-qp", faults.stop_qp, "chance of a QP failing by itself, in 1/1000");
+  app.add_option("--pace-us", faults.pace_us, "a pause after a WQE of each queue pair");
   app.add_flag("--hca-only-atomics", faults.hca_only_atomics, "atomics are no atomics for CPUs");
   CLI11_PARSE(app, argc, argv);
   FileDescriptor listener = listen_on(path);
