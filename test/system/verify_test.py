@@ -3,7 +3,7 @@
 """YCSB A, B, C, D and F, each with a cache of 1, 10 and 100 % of the data: every value read is checked.
 
     verify_test.py BUILD_DIR [--keys N] [--seconds S] [--seed N] [--vdev af_packet|af_xdp] [--ip6]
-        [--workloads LETTERS] [--cache PERCENT ...] [--full]
+        [--workloads LETTERS] [--cache PERCENT ...] [--fabric shm|mlx5-soft] [--full]
 
 --full is 1 M keys of 1 KB and 5 s a workload.
 """
@@ -66,10 +66,10 @@ def verify(a, c, check):
 def run(a):
     check = cluster.Checks(f"{' '.join(sys.argv)}")
     with cluster.Cluster(a.build, pool_bytes=str(pool_bytes(a.keys, a.seconds)), vdev=a.vdev, ip6=a.ip6,
-                         memory_mb=384 + 2 * a.keys * VALUE_BYTES // (1 << 20)) as c:
+                         fabric=a.fabric, memory_mb=384 + 2 * a.keys * VALUE_BYTES // (1 << 20)) as c:
         c.start_dpm()
         verify(a, c, check)
-        check.equal("DPM ends in order", c.kill("dpm", cluster.signal.SIGTERM), 0)
+        c.end_in_order(check)
     return check.finish()
 
 
@@ -83,6 +83,7 @@ def main():
     parser.add_argument("--ip6", action="store_true", help="over IPv6 and nothing else")
     parser.add_argument("--workloads", default=WORKLOADS)
     parser.add_argument("--cache", type=int, nargs="+", default=[1, 10, 100], metavar="PERCENT")
+    parser.add_argument("--fabric", default="shm", choices=cluster.Cluster.FABRICS)
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
     if arguments.full:

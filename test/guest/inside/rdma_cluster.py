@@ -32,16 +32,18 @@ class RdmaCluster(cluster.Cluster):
         self._ip("-n", self.client_ns, "addr", "add", f"{self.CLIENT_IP}/24", "dev", self.client_if)
         self._ip("-n", self.client_ns, "link", "set", self.client_if, "up")
 
+    dpm_address = DPM_ADDRESS
+
+    def _in_kn_namespace(self, command):
+        return command
+
     def dpm_command(self, *extra):
         command = super().dpm_command("--fabric", "verbs", "--fabric-device", DPM_DEVICE, *extra)
-        command[command.index("--listen") + 1] = DPM_ADDRESS
         command[command.index("--pool") + 1] = self.pool
         return command
 
     def kn_command(self, *extra):
-        command = super().kn_command("--fabric", "verbs", "--fabric-device", KN_DEVICE, *extra)
-        command[command.index("--dpm") + 1] = DPM_ADDRESS
-        return command[command.index(self.program("dinomo-kn")):]
+        return super().kn_command("--fabric", "verbs", "--fabric-device", KN_DEVICE, *extra)
 
 
 def make_devdax_pool():
@@ -70,7 +72,7 @@ def main():
         c.start_dpm(*(["--require-power-safe"] if a.devdax else []))
         verify_test.verify(told, c, check)
         check.equal("persistence", c.stats("dpm")["persistence"], "dax" if a.devdax else "page-cache")
-        check.equal("DPM ends in order", c.kill("dpm", cluster.signal.SIGTERM), 0)
+        c.end_in_order(check)
     return check.finish()
 
 
