@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The fabric conformance suite over a whole RDMA driver, RDMA_DRIVER: connections over TCP, objects
-// from Debian's libibverbs and its providers, data path by direct verbs or by libibverbs. It needs
-// a device: a soft HCA that was preloaded (fabric_rdma.sh, in this process or in another), or
-// soft-RoCE (test/guest). DPM_DEVICE and KN_DEVICE in the environment name it, else it is the first
-// that fits.
+// The fabric conformance suite over the whole RDMA drivers: connections over TCP, objects from
+// Debian's libibverbs and its providers, data path by direct verbs (mlx5) or by libibverbs (verbs).
+// It needs a device: a soft HCA that was preloaded (fabric_rdma.sh, in this process or in another),
+// or soft-RoCE (test/guest, verbs only). DPM_DEVICE and KN_DEVICE in the environment name it, else
+// it is the first that fits.
 #include <arpa/inet.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -39,7 +39,8 @@ std::string device_of(const char* variable) {
 
 class DeviceWorld final : public FabricWorld {
  public:
-  explicit DeviceWorld(pool::Persistence persistence) : address_(free_address()) {
+  DeviceWorld(const char* driver, pool::Persistence persistence)
+      : driver_(find_driver(driver)), address_(free_address()) {
     void* at =
         ::mmap(nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT_NE(at, MAP_FAILED);
@@ -54,7 +55,7 @@ class DeviceWorld final : public FabricWorld {
     exported.persistence = persistence;
     exported.device = device_of("DPM_DEVICE");
     std::string why;
-    auto target = find_driver(RDMA_DRIVER)->listen(address_, exported, &why);
+    auto target = driver_->listen(address_, exported, &why);
     EXPECT_TRUE(target.has_value()) << why;
     if (target) target_ = std::move(*target);
   }
@@ -62,35 +63,40 @@ class DeviceWorld final : public FabricWorld {
     target_.reset();
     ::munmap(memory_.data(), memory_.size());
   }
+  const std::string& address() const { return address_; }
   MutableBytes memory() override { return memory_; }
   Target& target() override { return *target_; }
   Result<std::unique_ptr<Fabric>> connect(int kn_slot, std::string* why) override {
-    return find_driver(RDMA_DRIVER)
-        ->connect({.target = address_,
-                   .device = device_of("KN_DEVICE"),
-                   .kn_slot = kn_slot,
-                   .timeout_ms = 5000},
-                  why);
+    return driver_->connect({.target = address_,
+                             .device = device_of("KN_DEVICE"),
+                             .kn_slot = kn_slot,
+                             .timeout_ms = 5000},
+                            why);
   }
 
  private:
+  const Driver* driver_;
   std::string address_;
   MutableBytes memory_;
   std::unique_ptr<Target> target_;
 };
 
-FabricCase device_case(const char* name, pool::Persistence persistence) {
-  return {name, [persistence] { return std::make_unique<DeviceWorld>(persistence); }};
+FabricCase device_case(const char* driver, const char* name, pool::Persistence persistence) {
+  return {std::string(driver) + "_" + name,
+          [=] { return std::make_unique<DeviceWorld>(driver, persistence); }};
 }
 
-INSTANTIATE_TEST_SUITE_P(Rdma, FabricConformance,
-                         testing::Values(device_case("page_cache", pool::Persistence::kPageCache),
-                                         device_case("dax", pool::Persistence::kDax)),
-                         [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Rdma, FabricConformance,
+    testing::Values(device_case("mlx5", "page_cache", pool::Persistence::kPageCache),
+                    device_case("mlx5", "dax", pool::Persistence::kDax),
+                    device_case("verbs", "page_cache", pool::Persistence::kPageCache),
+                    device_case("verbs", "dax", pool::Persistence::kDax)),
+    [](const auto& param) { return param.param.name; });
 
-class RdmaFencing : public testing::Test {
+class RdmaDriver : public testing::TestWithParam<const char*> {
  protected:
-  RdmaFencing() : world_(pool::Persistence::kPageCache) {
+  RdmaDriver() : world_(GetParam(), pool::Persistence::kPageCache) {
     std::string why;
     auto connected = world_.connect(-1, &why);
     EXPECT_TRUE(connected.has_value()) << why;
@@ -112,7 +118,7 @@ class RdmaFencing : public testing::Test {
   uint64_t word_ = 0;
 };
 
-TEST_F(RdmaFencing, AFencedKnWritesNothingAndIsTold) {
+TEST_P(RdmaDriver, AFencedKnWritesNothingAndIsTold) {
   auto queue = fabric_->open_queue({});
   ASSERT_TRUE(queue.has_value());
   ASSERT_EQ(write_word(**queue, 1), Status::kOk);
@@ -127,7 +133,7 @@ TEST_F(RdmaFencing, AFencedKnWritesNothingAndIsTold) {
   EXPECT_EQ(remote_word(), 1u);
 }
 
-TEST_F(RdmaFencing, AQueueOpenedAgainWorksOnTheSamePairsAfterTheirReset) {
+TEST_P(RdmaDriver, AQueueOpenedAgainWorksOnTheSamePairsAfterTheirReset) {
   for (uint64_t round = 1; round <= 20; ++round) {
     auto queue = fabric_->open_queue({});
     ASSERT_TRUE(queue.has_value()) << round;
@@ -141,7 +147,7 @@ TEST_F(RdmaFencing, AQueueOpenedAgainWorksOnTheSamePairsAfterTheirReset) {
   }
 }
 
-TEST_F(RdmaFencing, MemoryThatWasNotRegisteredIsRefused) {
+TEST_P(RdmaDriver, MemoryThatWasNotRegisteredIsRefused) {
   auto queue = fabric_->open_queue({});
   ASSERT_TRUE(queue.has_value());
   std::vector<std::byte> buffer(4096);
@@ -150,10 +156,22 @@ TEST_F(RdmaFencing, MemoryThatWasNotRegisteredIsRefused) {
   EXPECT_EQ((*queue)->in_flight(), 0u);
 }
 
+INSTANTIATE_TEST_SUITE_P(Rdma, RdmaDriver, testing::Values("mlx5", "verbs"),
+                         [](const auto& param) { return param.param; });
+
+/// Both speak the same exchange: a KN may use direct verbs and its DPM need not.
+TEST(RdmaDrivers, OneConnectsToTheOther) {
+  DeviceWorld world("verbs", pool::Persistence::kPageCache);
+  std::string why;
+  auto fabric = find_driver("mlx5")->connect(
+      {.target = world.address(), .device = {}, .kn_slot = -1, .timeout_ms = 5000}, &why);
+  ASSERT_TRUE(fabric.has_value()) << why;
+  EXPECT_TRUE((*fabric)->open_queue({}).has_value());
+}
+
 TEST(RdmaErrors, NamesTheDevicesThatThereAre) {
   std::string why;
-  auto fabric =
-      find_driver(RDMA_DRIVER)->connect({.target = "127.0.0.1:1", .device = "none_9"}, &why);
+  auto fabric = find_driver("verbs")->connect({.target = "127.0.0.1:1", .device = "none_9"}, &why);
   ASSERT_FALSE(fabric.has_value());
   EXPECT_EQ(fabric.error(), Status::kNotFound);
   EXPECT_NE(why.find("devices here: "), std::string::npos) << why;
@@ -162,7 +180,7 @@ TEST(RdmaErrors, NamesTheDevicesThatThereAre) {
 
 TEST(RdmaErrors, NobodyListens) {
   std::string why;
-  auto fabric = find_driver(RDMA_DRIVER)->connect({.target = free_address(), .device = {}}, &why);
+  auto fabric = find_driver("verbs")->connect({.target = free_address(), .device = {}}, &why);
   ASSERT_FALSE(fabric.has_value());
   EXPECT_EQ(fabric.error(), Status::kUnreachable);
   EXPECT_NE(why.find("--listen"), std::string::npos) << why;
@@ -170,7 +188,7 @@ TEST(RdmaErrors, NobodyListens) {
 
 TEST(RdmaErrors, AnAddressWithoutAPort) {
   std::string why;
-  auto fabric = find_driver(RDMA_DRIVER)->connect({.target = "localhost", .device = {}}, &why);
+  auto fabric = find_driver("verbs")->connect({.target = "localhost", .device = {}}, &why);
   ASSERT_FALSE(fabric.has_value());
   EXPECT_EQ(fabric.error(), Status::kInvalid);
 }

@@ -19,7 +19,8 @@ from guest import HERE, Guest
 
 STEP_SECONDS = 240
 
-SUITE = "DPM_DEVICE=rxe0 KN_DEVICE={kn} {build}/test/conformance/conformance_fabric_verbs_device"
+SUITE = ("DPM_DEVICE=rxe0 KN_DEVICE={kn} {build}/test/conformance/conformance_fabric_rdma_device "
+         "--gtest_filter='*verbs*:RdmaErrors*'")
 LOSS = "tc qdisc add dev ve0 root netem loss 1%; tc qdisc add dev ve1 root netem loss 1%; "
 
 # name, what runs in the guest, whether the machine dies of it; steps share the persistent memory.

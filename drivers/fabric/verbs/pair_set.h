@@ -2,7 +2,7 @@
 // The queue pairs of one lcore on any RDMA device, made with libibverbs. Control path.
 #pragma once
 
-#include "drivers/fabric/rdma/data_plane.h"
+#include "drivers/fabric/verbs/verbs_path.h"
 
 namespace dinomo::fabric::verbs {
 
