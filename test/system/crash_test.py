@@ -4,13 +4,14 @@
 back every acknowledged write; before some restarts the unmerged end of every log is overwritten
 with garbage, as a torn write would leave it.
 
-    crash_test.py BUILD_DIR [--kills N] [--seed S]
+    crash_test.py BUILD_DIR [--kills N] [--seed S] [--fabric shm|mlx5-soft|verbs-soft]
 """
 import argparse
 import json
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import cluster
@@ -26,9 +27,9 @@ def ask(writer, line):
     return json.loads(answer)
 
 
-def run(build, kills, seed):
+def run(build, kills, seed, fabric):
     chance = random.Random(seed)
-    with cluster.Cluster(build) as c:
+    with cluster.Cluster(build, fabric=fabric) as c:
         c.start_dpm()
         c.start_kn("--cache-bytes", "2m")
         c.wait_serving()
@@ -55,7 +56,7 @@ def run(build, kills, seed):
                     if report[what]:
                         print(f"KN: {c.stats('kn')}\nDPM: {c.stats('dpm')}")
                         raise RuntimeError(f"{what} in round {round_number + 1}; replay: crash_test.py "
-                                           f"BUILD --kills {kills} --seed {seed}")
+                                           f"BUILD --kills {kills} --seed {seed} --fabric {fabric}")
             report = ask(writer, "report")
             if report["acked"] < 100 * kills:
                 raise RuntimeError(f"too few writes to prove anything: {report}")
@@ -64,6 +65,9 @@ def run(build, kills, seed):
             writer.wait()
         print(f"{kills} kills, {torn} torn tails, {report['acked']} acknowledged writes, "
               f"{report['checked']} reads checked, no violation")
+        check = cluster.Checks("crash_test.py")
+        c.end_in_order(check)  # also asks the device, where there is one, what it found
+        return check.finish()
 
 
 def main():
@@ -71,10 +75,11 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fabric", default="shm", choices=cluster.Cluster.FABRICS)
     arguments = parser.parse_args()
     cluster.need_root()
-    run(arguments.build, arguments.kills, arguments.seed)
+    return run(arguments.build, arguments.kills, arguments.seed, arguments.fabric)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

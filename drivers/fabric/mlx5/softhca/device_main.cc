@@ -72,21 +72,33 @@ class MappedMemory final : public AddressSpace {
   std::vector<Region> regions_;
 };
 
-/// A process that uses the device. Members go in reverse order: objects before their memory.
-struct Process {
-  explicit Process(Device& device, FileDescriptor connection)
-      : socket(std::move(connection)),
-        uar(make_memory_file("softhca-uar", kUarBytes)),
-        uar_pages(map_file(uar.get(), 0, kUarBytes)),
-        session(device, memory, uar_pages) {}
-  ~Process() {
-    if (uar_pages != nullptr) ::munmap(uar_pages, kUarBytes);
+/// The doorbell pages of one process, mapped here.
+class UarPages {
+ public:
+  UarPages()
+      : file_(make_memory_file("softhca-uar", kBytes)), at_(map_file(file_.get(), 0, kBytes)) {}
+  ~UarPages() {
+    if (at_ != nullptr) ::munmap(at_, kBytes);
   }
-  static constexpr uint64_t kUarBytes = uint64_t{kUarPages} * kUarPageBytes;
+  UarPages(const UarPages&) = delete;
+  UarPages& operator=(const UarPages&) = delete;
+  int file() const noexcept { return file_.get(); }
+  std::byte* at() const noexcept { return at_; }
+
+ private:
+  static constexpr uint64_t kBytes = uint64_t{kUarPages} * kUarPageBytes;
+  FileDescriptor file_;
+  std::byte* at_;
+};
+
+/// A process that uses the device. Members go in reverse order: objects before the memory and the
+/// doorbell pages that the engine reads for them.
+struct Process {
+  Process(Device& device, FileDescriptor connection)
+      : socket(std::move(connection)), session(device, memory, uar.at()) {}
 
   FileDescriptor socket;
-  FileDescriptor uar;
-  std::byte* uar_pages;
+  UarPages uar;
   MappedMemory memory;
   Session session;
   SteadyTime destroy_at{};  // after its end
@@ -99,7 +111,7 @@ int answer(Process& process, std::span<const std::byte> packet, int passed,
   std::memcpy(&header, packet.data(), sizeof header);
   const auto body = packet.subspan(sizeof header);
   switch (static_cast<RequestKind>(header.kind)) {
-    case RequestKind::kOpen: *fd = process.uar.get(); return 0;
+    case RequestKind::kOpen: *fd = process.uar.file(); return 0;
     case RequestKind::kShare: {
       ShareRequest share{};
       if (body.size() != sizeof share || passed < 0) return -EINVAL;
