@@ -24,8 +24,9 @@ EngineWorld::EngineWorld(const EngineOptions& options) : options_(options) {
 
   const size_t rcu_bytes = rte_rcu_qsbr_get_memsize(options_.workers);
   rcu_memory_.resize(rcu_bytes + kCacheLineBytes);
-  auto* rcu = reinterpret_cast<rte_rcu_qsbr*>(
-      align_up<uintptr_t>(reinterpret_cast<uintptr_t>(rcu_memory_.data()), kCacheLineBytes));
+  const auto at = reinterpret_cast<uintptr_t>(rcu_memory_.data());
+  auto* rcu = reinterpret_cast<rte_rcu_qsbr*>(rcu_memory_.data() +
+                                              (align_up<uintptr_t>(at, kCacheLineBytes) - at));
   rte_rcu_qsbr_init(rcu, options_.workers);
   shared_.rcu = rcu;
 
