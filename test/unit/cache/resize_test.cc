@@ -243,7 +243,8 @@ TEST(Tuner, TakesFromACacheThatNeedsNoMore) {
 TEST(Tuner, LeavesEqualsAlone) {
   if (kSanitized) GTEST_SKIP() << "a matter of policy, not of memory; runs without sanitizers";
   const Tuned tuned = tune(true, 5, 30'000, 30'000);
-  EXPECT_NEAR(static_cast<double>(tuned.budget_bytes[0]), kShareBytes, kShareBytes / 8.0);
+  EXPECT_NEAR(static_cast<double>(tuned.budget_bytes[0]), kShareBytes,
+              static_cast<double>(kShareBytes) / 8);
 }
 
 TEST(Tuner, KeepsTheLeastShareAndActsOnEvidenceOnly) {
