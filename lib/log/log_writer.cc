@@ -18,6 +18,7 @@ LogWriter::LogWriter(const LogWriterConfig& config, fabric::Queue* queue, Mutabl
     c.callback = &LogWriter::on_complete;
     c.writer = this;
   }
+  hint_.callback = &LogWriter::on_hint_complete;
 }
 
 bool LogWriter::room_in_segment(uint64_t bytes) const noexcept {
@@ -117,7 +118,10 @@ Result<LogWriter::Appended> LogWriter::append(EntryFields fields, Bytes key, Byt
 }
 
 bool LogWriter::commit() noexcept {
-  if (extent_count_ == 0) return true;
+  if (extent_count_ == 0) {
+    post_hint();
+    return true;
+  }
   if (commits_begun_ - commits_done_ == kCommitsMax || !ok(failure_)) return false;
   Commit& commit = commits_[commits_begun_ % kCommitsMax];
   while (extents_posted_ < extent_count_) {
@@ -128,7 +132,6 @@ bool LogWriter::commit() noexcept {
     if (last) {
       commit.end_lsn = last_lsn();
       commit.staging_end = staging_head_;
-      commit.hint = {last_lsn(), segment_.sequence, segment_used_, config_.incarnation};
     }
     const Status posted =
         queue_->post_write(e.pool_offset, {staging(e.staging_at), e.bytes}, options,
@@ -143,11 +146,25 @@ bool LogWriter::commit() noexcept {
   ++commits_begun_;
   ++counters_.commits;
   extent_count_ = extents_posted_ = 0;
-  // Only a hint: if the queue is full the DPM learns of these entries with the next batch.
-  queue_->post_write(config_.log_record_offset,
-                     {reinterpret_cast<const std::byte*>(commit.hint.data()), sizeof commit.hint},
-                     {.persistent = false, .after_previous = true}, fabric::Purpose::kLog, nullptr);
+  tail_ = {last_lsn(), segment_.sequence, segment_used_, config_.incarnation};
+  post_hint();
   return true;
+}
+
+/// Chained to the batch posted before: no round trip of its own. Tried again if the queue is full.
+void LogWriter::post_hint() noexcept {
+  if (!hint_due() || !ok(failure_)) return;
+  hint_.line = tail_;
+  const Status posted = queue_->post_write(config_.log_record_offset, object_bytes(hint_.line),
+                                           {.persistent = false, .after_previous = true},
+                                           fabric::Purpose::kLog, &hint_);
+  if (posted != Status::kInProgress) return;
+  hint_.in_flight = true;
+  hinted_lsn_ = hint_.line[0];
+}
+
+void LogWriter::on_hint_complete(fabric::Completion* completion, Status) noexcept {
+  static_cast<Hint*>(completion)->in_flight = false;
 }
 
 void LogWriter::on_complete(fabric::Completion* completion, Status status) noexcept {

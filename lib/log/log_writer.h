@@ -3,8 +3,12 @@
 // persistent write per batch (group commit), chained with the tail hint for the DPM.
 //
 //   append() append() ...   entries of one burst; LSNs are given here
-//   commit()                posts them; several commits may be in flight
+//   commit()                posts them; several commits may be in flight. Called every turn.
 //   durable_lsn()           grows as commits complete, in order; only then may a write be answered
+//
+// Writes of different batches may land in any order, so that an older tail hint could land over a
+// newer one and the DPM would never hear of the newest entries. Therefore one hint is in flight at
+// a time; what was committed meanwhile is told by the next one, at a turn's commit().
 //
 // The staging ring keeps an entry until release_durable() after its commit completed, so
 // `Appended::entry` stays readable until then. Cost: one round trip a batch (one more for each
@@ -72,8 +76,8 @@ class LogWriter {
   uint64_t durable_lsn() const noexcept { return durable_lsn_; }
   /// Lets staging be reused for what is durable: entries appended up to durable_lsn() are gone.
   void release_durable() noexcept { staging_tail_ = staging_durable_; }
-  /// Something was appended that commit() has not posted.
-  bool uncommitted() const noexcept { return extent_count_ != 0 && ok(failure_); }
+  /// commit() has something to post: appended entries, or a tail hint.
+  bool uncommitted() const noexcept { return ok(failure_) && (extent_count_ != 0 || hint_due()); }
   bool idle() const noexcept { return durable_lsn_ == last_lsn(); }
 
   /// Not kOk once a commit failed: nothing later becomes durable, the KN has to register again.
@@ -101,10 +105,18 @@ class LogWriter {
     LogWriter* writer = nullptr;
     uint64_t end_lsn = 0;
     uint64_t staging_end = 0;
-    std::array<uint64_t, 4> hint{};  // line 0 of LogRecord
+  };
+  using HintLine = std::array<uint64_t, 4>;  // line 0 of LogRecord; first the LSN
+  struct Hint : fabric::Completion {
+    HintLine line{};
+    bool in_flight = false;
   };
 
   static void on_complete(fabric::Completion* completion, Status status) noexcept;
+  static void on_hint_complete(fabric::Completion* completion, Status status) noexcept;
+
+  bool hint_due() const noexcept { return !hint_.in_flight && hinted_lsn_ < tail_[0]; }
+  void post_hint() noexcept;
 
   bool room_in_segment(uint64_t bytes) const noexcept;
   bool open_next_segment() noexcept;
@@ -136,6 +148,9 @@ class LogWriter {
   std::array<Commit, kCommitsMax> commits_;
   uint64_t commits_begun_ = 0;
   uint64_t commits_done_ = 0;
+  Hint hint_;
+  HintLine tail_{};          // what the newest commit has to tell
+  uint64_t hinted_lsn_ = 0;  // told, or under way
 
   LogWriterCounters counters_;
 };

@@ -143,7 +143,7 @@ class FactoryWorld final : public FabricWorld {
   ~FactoryWorld() override {
     device_.stop();
     for (const softhca::Finding& f : device_.take_findings()) {
-      ADD_FAILURE() << f.what << " (QP " << f.qpn << ", WQE " << f.index << ")";
+      ADD_FAILURE() << to_string(f);
     }
   }
   MutableBytes memory() override { return pool_; }

@@ -66,9 +66,13 @@ class Cluster:
     SERVER_IP6 = "fd77::2"
     CLIENT_IP6 = "fd77::1"
 
+    HCA_FOLDER = "drivers/fabric/mlx5/softhca"  # in the build directory
+    FABRICS = ("shm", "mlx5-soft")
+
     def __init__(self, build_dir, lcores="0@0,1@1", memory_mb=384, pool_bytes="768m", vdev="af_packet",
-                 ip6=False):
+                 ip6=False, fabric="shm"):
         self.build = os.path.abspath(build_dir)
+        self.fabric = fabric  # mlx5-soft: DPM and KN share a soft HCA, a process of its own
         self.ip6 = ip6  # the KN has an IPv6 address and no other
         self.lcores, self.memory_mb, self.pool_bytes, self.vdev = lcores, memory_mb, pool_bytes, vdev
         self.directory = tempfile.mkdtemp(prefix="dinomo-test-")
@@ -137,22 +141,50 @@ class Cluster:
                                                 stderr=subprocess.STDOUT)
         log.close()
 
+    def start_hca(self, *extra):
+        """The device; must be there before the programs that use it."""
+        self._start("hca", [os.path.join(self.build, self.HCA_FOLDER, "dinomo-softhca"), "--socket",
+                            self.path("hca.sock"), *extra])
+        self.wait_until(lambda: os.path.exists(self.path("hca.sock")), "soft HCA")
+
+    def _over_fabric(self, program):
+        """A program of the deployment as it finds its fabric."""
+        if self.fabric == "shm":
+            return [program]
+        preload = os.path.join(self.build, self.HCA_FOLDER, "libdinomo_softhca_preload.so")
+        return ["env", f"LD_PRELOAD={preload}", f"DINOMO_SOFTHCA={self.path('hca.sock')}", program]
+
+    def _in_kn_namespace(self, command):
+        return ["ip", "netns", "exec", self.kn_ns, *command]
+
+    def _fabric_arguments(self):
+        return [] if self.fabric == "shm" else ["--fabric", "mlx5"]
+
+    @property
+    def dpm_address(self):
+        return self.path("dpm.sock") if self.fabric == "shm" else "127.0.0.1:11250"
+
     def dpm_command(self, *extra):
-        return [self.program("dinomo-dpm"), "--pool", self.path("pool"), "--create", "--pool-bytes",
-                self.pool_bytes, "--listen", self.path("dpm.sock"), "--stats-file",
-                self.path("dpm.json"), *extra]
+        command = [*self._over_fabric(self.program("dinomo-dpm")), "--pool", self.path("pool"), "--create",
+                   "--pool-bytes", self.pool_bytes, *self._fabric_arguments(), "--listen",
+                   self.dpm_address, "--stats-file", self.path("dpm.json"), *extra]
+        # Where connections are made over TCP, the two meet at the namespace's own 127.0.0.1.
+        return command if self.fabric == "shm" else self._in_kn_namespace(command)
 
     def kn_command(self, *extra):
         vdev = {"af_packet": f"net_af_packet0,iface={self.kn_if},framecnt=4096",
                 "af_xdp": f"net_af_xdp0,iface={self.kn_if},busy_budget=0"}[self.vdev]
         address = (["--ip6", f"{self.SERVER_IP6}/64"] if self.ip6
                    else ["--ip", f"{self.SERVER_IP}/24"])
-        return ["ip", "netns", "exec", self.kn_ns, self.program("dinomo-kn"), "--no-shconf",
-                "--no-huge", "-m", str(self.memory_mb), "--no-pci", "--no-telemetry", "--lcores",
-                self.lcores, "--vdev", vdev, "--", "--dpm", self.path("dpm.sock"), *address,
-                "--stats-file", self.path("kn.json"), *extra]
+        return self._in_kn_namespace(
+            [*self._over_fabric(self.program("dinomo-kn")), "--no-shconf", "--no-huge", "-m",
+             str(self.memory_mb), "--no-pci", "--no-telemetry", "--lcores", self.lcores, "--vdev", vdev,
+             "--", *self._fabric_arguments(), "--dpm", self.dpm_address, *address, "--stats-file",
+             self.path("kn.json"), *extra])
 
     def start_dpm(self, *extra):
+        if self.fabric != "shm" and not self.alive("hca"):
+            self.start_hca()
         self._unlink("dpm.json")
         self._start("dpm", self.dpm_command(*extra))
 
@@ -179,6 +211,16 @@ class Cluster:
             process.kill()
             process.wait()
             raise
+
+    def end_in_order(self, check):
+        """KN, DPM and device, asked one after the other: each has to end with status 0, the device
+        only if it found nothing wrong with its drivers."""
+        for name in ("kn", "dpm", "hca"):
+            if name in self.processes:
+                check.equal(f"{name} ends in order", self.kill(name, signal.SIGTERM), 0)
+                if name == "hca":
+                    with open(self.logs[name], encoding="utf-8") as log:
+                        print(log.read(), end="")
 
     def alive(self, name):
         return name in self.processes and self.processes[name].poll() is None

@@ -4,7 +4,7 @@
 put 1 per batch. Cache policies force each kind of read; then a mixed load has to add up exactly.
 A slow machine may make clients repeat a request, so reads are counted by the KN, not by the client.
 
-    rt_test.py BUILD_DIR [--keys N] [--seed N]
+    rt_test.py BUILD_DIR [--keys N] [--seed N] [--fabric shm|mlx5-soft]
 """
 import argparse
 import signal
@@ -137,7 +137,7 @@ def mixed(c, check, common, policy, seed):
 def run(a):
     check = cluster.Checks(" ".join(sys.argv))
     common = ["--keys", str(a.keys), "--value-bytes", "256", "--timeout-ms", "20000"]
-    with cluster.Cluster(a.build) as c:
+    with cluster.Cluster(a.build, fabric=a.fabric) as c:
         c.start_dpm()
 
         def policy(name, *extra):
@@ -160,6 +160,7 @@ def run(a):
         policy("dac", "--cache-bytes", "1m")
         c.bench(*common, "--keys", str(5 * a.keys), "--phase", "load")
         mixed(c, check, [*common, "--keys", str(5 * a.keys)], "dac with little memory", a.seed)
+        c.end_in_order(check)
     return check.finish()
 
 
@@ -168,6 +169,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--keys", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fabric", default="shm", choices=cluster.Cluster.FABRICS)
     arguments = parser.parse_args()
     cluster.need_root()
     return run(arguments)

@@ -3,7 +3,7 @@
 """YCSB A, B, C, D and F, each with a cache of 1, 10 and 100 % of the data: every value read is checked.
 
     verify_test.py BUILD_DIR [--keys N] [--seconds S] [--seed N] [--vdev af_packet|af_xdp] [--ip6]
-        [--workloads LETTERS] [--cache PERCENT ...] [--full]
+        [--workloads LETTERS] [--cache PERCENT ...] [--fabric shm|mlx5-soft] [--full]
 
 --full is 1 M keys of 1 KB and 5 s a workload.
 """
@@ -43,7 +43,7 @@ def run(a):
     common = ["--keys", str(a.keys), "--value-bytes", str(VALUE_BYTES), "--seed", str(a.seed),
               "--timeout-ms", "20000"]
     with cluster.Cluster(a.build, pool_bytes=str(pool_bytes(a.keys, a.seconds)), vdev=a.vdev,
-                         ip6=a.ip6, memory_mb=384 + 2 * data // (1 << 20)) as c:
+                         ip6=a.ip6, fabric=a.fabric, memory_mb=384 + 2 * data // (1 << 20)) as c:
         c.start_dpm()
         loaded = False
         for percent in a.cache:
@@ -66,7 +66,7 @@ def run(a):
             phase = c.bench(*common, "--phase", "check", "--verify", good=False)
             check_phase(check, f"cache {percent:3d} % every key read at the end", phase)
             check.equal("KN ends in order", c.kill("kn", cluster.signal.SIGTERM), 0)
-        check.equal("DPM ends in order", c.kill("dpm", cluster.signal.SIGTERM), 0)
+        c.end_in_order(check)
     return check.finish()
 
 
@@ -80,6 +80,7 @@ def main():
     parser.add_argument("--ip6", action="store_true", help="over IPv6 and nothing else")
     parser.add_argument("--workloads", default=WORKLOADS)
     parser.add_argument("--cache", type=int, nargs="+", default=[1, 10, 100], metavar="PERCENT")
+    parser.add_argument("--fabric", default="shm", choices=cluster.Cluster.FABRICS)
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
     if arguments.full:

@@ -1,20 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/fabric/mlx5/send_queue.h"
 
+#include "common/planted.h"
+
 namespace dinomo::fabric::mlx5 {
-
-namespace {
-
-constexpr std::byte kSignal{MLX5_WQE_CTRL_CQ_UPDATE};
-constexpr uint32_t kFlagsAt = 11;  // in the control segment
-
-/// A segment is one store of 16 bytes: two big-endian words, each given in host order.
-void put_segment(std::byte* to, uint64_t first, uint64_t second) noexcept {
-  const uint64_t words[2] = {htobe64(first), htobe64(second)};
-  std::memcpy(to, words, sizeof words);
-}
-
-}  // namespace
 
 SendQueue::SendQueue(const mlx5dv_qp& qp, uint32_t qpn, BlueFlame* blue_flame)
     : ring_(static_cast<std::byte*>(qp.sq.buf)),
@@ -25,79 +14,31 @@ SendQueue::SendQueue(const mlx5dv_qp& qp, uint32_t qpn, BlueFlame* blue_flame)
       qpn_(qpn),
       posted_(qp.sq.wqe_cnt) {}
 
-/// opmod 0, index, opcode; QPN and size; signature, stream and flags 0; no immediate.
-void SendQueue::put_control(std::byte* to, uint8_t opcode, uint32_t segments) noexcept {
-  put_segment(to, uint64_t{producer_} << 40 | uint64_t{opcode} << 32 | qpn_ << 8 | segments, 0);
-}
-
-void SendQueue::commit(uint32_t segments, uint64_t tag) noexcept {
-  const uint32_t blocks = (segments + 3) / 4;
-  posted_[producer_ & mask_] = {tag, static_cast<uint8_t>(blocks)};
-  last_ = producer_;
-  if (++unsignalled_ == kSignalEvery) {
-    block(last_)[kFlagsAt] = kSignal;
-    unsignalled_ = 0;
-  }
-  producer_ = static_cast<uint16_t>(producer_ + blocks);
-  ++posted_since_ring_;
-}
-
-void SendQueue::transfer(uint8_t opcode, rdma::Remote remote, rdma::Local local,
-                         uint64_t tag) noexcept {
-  std::byte* wqe = block(producer_);
-  // Without data there is no data segment: a count of 0 means 2 GiB to the device.
-  const uint32_t segments = local.bytes != 0 ? 3 : 2;
-  put_control(wqe, opcode, segments);
-  put_segment(wqe + 16, remote.address, uint64_t{remote.rkey} << 32);
-  if (local.bytes != 0) {
-    put_segment(wqe + 32, uint64_t{local.bytes} << 32 | local.lkey,
-                reinterpret_cast<uintptr_t>(local.at));
-  }
-  commit(segments, tag);
-}
-
-void SendQueue::write_inline(rdma::Remote remote, Bytes from, uint64_t tag) noexcept {
-  std::byte* wqe = block(producer_);
-  const auto bytes = static_cast<uint32_t>(from.size());
-  const uint32_t segments = 2 + (4 + bytes + kSegmentBytes - 1) / kSegmentBytes;
-  put_control(wqe, MLX5_OPCODE_RDMA_WRITE, segments);
-  put_segment(wqe + 16, remote.address, uint64_t{remote.rkey} << 32);
-  store(wqe + 32, htobe32(bytes | MLX5_INLINE_SEG));
-  std::byte* data = wqe + 36;
-  const size_t room = std::min<size_t>(from.size(), static_cast<size_t>(ring_end_ - data));
-  if (room != 0) std::memcpy(data, from.data(), room);
-  if (from.size() > room) std::memcpy(ring_, from.data() + room, from.size() - room);
-  commit(segments, tag);
-}
-
-void SendQueue::atomic(uint8_t opcode, rdma::Remote remote, uint64_t swap_add, uint64_t compare,
-                       rdma::Local local, uint64_t tag) noexcept {
-  std::byte* wqe = block(producer_);
-  put_control(wqe, opcode, 4);
-  put_segment(wqe + 16, remote.address, uint64_t{remote.rkey} << 32);
-  put_segment(wqe + 32, swap_add, compare);
-  put_segment(wqe + 48, uint64_t{local.bytes} << 32 | local.lkey,
-              reinterpret_cast<uintptr_t>(local.at));
-  commit(4, tag);
-}
-
 void SendQueue::ring() noexcept {
   if (producer_ == rung_) return;
   std::byte* wqe = block(last_);
-  wqe[kFlagsAt] = kSignal;
+  if (!planted("last-not-signalled")) wqe[kFlagsAt] = kSignal;
   unsignalled_ = 0;
-  device_store(doorbell_record_, htobe32(uint32_t{producer_}));
+  const uint16_t next = planted("record-names-the-last") ? last_ : producer_;
+  if (!planted("register-before-record")) {
+    device_store(doorbell_record_,
+                 planted("record-not-swapped") ? uint32_t{next} : htobe32(uint32_t{next}));
+  }
   write_combining_barrier();  // the record before the register
   std::byte* half = blue_flame_->at + blue_flame_->offset;
   // The first word alone is a doorbell; with the rest of the WQE behind it the device need not
   // fetch it from memory. Only for a single WQE: else it would have to fetch others anyway.
-  device_store(reinterpret_cast<uint64_t*>(half), load<uint64_t>(wqe));
+  if (!planted("register-not-written")) {
+    device_store(reinterpret_cast<uint64_t*>(half), load<uint64_t>(wqe));
+  }
   const uint32_t blocks = posted_[last_ & mask_].blocks;
-  if (posted_since_ring_ == 1 && blocks * kBlockBytes <= blue_flame_->half_bytes) {
+  const bool single = posted_since_ring_ == 1 || planted("blueflame-for-a-batch");
+  if (single && blocks * kBlockBytes <= blue_flame_->half_bytes) {
     copy_blue_flame(half, wqe, blocks);
   }
   write_combining_barrier();  // out of the write-combining buffer now
-  blue_flame_->offset ^= blue_flame_->half_bytes;
+  if (!planted("half-used-twice")) blue_flame_->offset ^= blue_flame_->half_bytes;
+  if (planted("register-before-record")) device_store(doorbell_record_, htobe32(uint32_t{next}));
   rung_ = producer_;
   posted_since_ring_ = 0;
 }
@@ -109,7 +50,7 @@ void SendQueue::copy_blue_flame(std::byte* half, const std::byte* wqe, uint32_t 
           .store(load<uint64_t>(wqe + i), std::memory_order_relaxed);
     }
     wqe += kBlockBytes;
-    if (wqe == ring_end_) wqe = ring_;
+    if (wqe == ring_end_) wqe = planted("copy-not-wrapped") ? ring_end_ - kBlockBytes : ring_;
   }
 }
 
@@ -121,20 +62,22 @@ CompletionQueue::CompletionQueue(const mlx5dv_cq& cq)
 
 bool CompletionQueue::next(Entry* entry) noexcept {
   std::byte* at = buffer_ + uint64_t{consumer_ & mask_} * entry_bytes_;
-  if (entry_bytes_ == 128) at += 64;
+  if (entry_bytes_ == 128 && !planted("first-half-of-a-long-entry")) at += 64;
   auto* cqe = reinterpret_cast<mlx5_cqe64*>(at);
   const uint8_t owner = device_load(&cqe->op_own);
-  const uint8_t lap = (consumer_ & (mask_ + 1)) != 0 ? 1 : 0;
-  if (owner >> 4 == MLX5_CQE_INVALID || (owner & 1) != lap) return false;
+  const uint32_t lap_bit = planted("lap-of-a-ring-twice-as-long") ? 2 * (mask_ + 1) : mask_ + 1;
+  const uint8_t lap = (consumer_ & lap_bit) != 0 ? 1 : 0;
+  if (owner >> 4 == MLX5_CQE_INVALID && !planted("invalid-taken")) return false;
+  if ((owner & 1) != lap && !planted("owner-ignored")) return false;
   const uint32_t opcode_qpn = be32toh(cqe->sop_drop_qpn);
   entry->qpn = opcode_qpn & 0xff'ffff;
   entry->opcode = static_cast<uint8_t>(opcode_qpn >> 24);
-  entry->index = be16toh(cqe->wqe_counter);
+  entry->index = planted("counter-not-swapped") ? cqe->wqe_counter : be16toh(cqe->wqe_counter);
   entry->syndrome = 0;
   entry->vendor = 0;
   if (owner >> 4 != MLX5_CQE_REQ) {
     const auto* error = reinterpret_cast<const mlx5_err_cqe*>(cqe);
-    entry->syndrome = error->syndrome;
+    entry->syndrome = planted("vendor-for-syndrome") ? error->vendor_err_synd : error->syndrome;
     entry->vendor = error->vendor_err_synd;
   }
   ++consumer_;
@@ -142,7 +85,7 @@ bool CompletionQueue::next(Entry* entry) noexcept {
 }
 
 void CompletionQueue::update(bool always) noexcept {
-  if (told_ == consumer_ && !always) return;
+  if ((told_ == consumer_ && !always) || planted("consumer-not-told")) return;
   told_ = consumer_;
   device_store(doorbell_record_, htobe32(consumer_ & 0xff'ffff));
 }

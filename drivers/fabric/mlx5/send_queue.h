@@ -15,8 +15,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
+#include "common/planted.h"
 #include "drivers/fabric/mlx5/barrier.h"
 #include "drivers/fabric/rdma/rdma_queue.h"
 
@@ -27,6 +29,20 @@ inline constexpr uint32_t kSegmentBytes = 16;
 inline constexpr uint32_t kInlineBytesMax = 92;   // two blocks
 inline constexpr uint32_t kBlocksPerPostMax = 3;  // a long inline write and its flush
 inline constexpr uint32_t kSignalEvery = 16;
+
+inline constexpr std::byte kSignal{MLX5_WQE_CTRL_CQ_UPDATE};
+inline constexpr uint32_t kFlagsAt = 11;  // in the control segment
+
+/// A segment is one store of 16 bytes: two big-endian words, each given in host order.
+inline void put_segment(std::byte* to, uint64_t first, uint64_t second) noexcept {
+  const uint64_t words[2] = {htobe64(first), htobe64(second)};
+  std::memcpy(to, words, sizeof words);
+}
+
+inline void put_remote(std::byte* to, rdma::Remote remote) noexcept {
+  const uint64_t key = uint64_t{remote.rkey} << (planted("rkey-misplaced") ? 0 : 32);
+  put_segment(to, planted("address-not-swapped") ? htobe64(remote.address) : remote.address, key);
+}
 
 /// A BlueFlame register: two halves that are used in turn. Shared by the pairs of one lcore.
 struct BlueFlame {
@@ -42,7 +58,8 @@ class SendQueue {
   uint32_t qpn() const noexcept { return qpn_; }
   uint32_t blocks() const noexcept { return mask_ + 1; }
   bool room(uint32_t blocks) const noexcept {
-    return static_cast<uint16_t>(producer_ - consumed_) + blocks <= mask_ + 1;
+    const uint32_t used = static_cast<uint16_t>(producer_ - consumed_);
+    return (planted("blocks-reused-early") ? 0 : used) + blocks <= mask_ + 1;
   }
   bool idle() const noexcept { return producer_ == consumed_; }
 
@@ -66,8 +83,8 @@ class SendQueue {
     while (consumed_ != producer_) {
       const Posted& op = posted_[consumed_ & mask_];
       const bool last = consumed_ == index;
-      consumed_ = static_cast<uint16_t>(consumed_ + op.blocks);
-      on_done(op.tag, last ? status : Status::kOk);
+      consumed_ = static_cast<uint16_t>(consumed_ + (planted("one-block-retired") ? 1 : op.blocks));
+      on_done(op.tag, last || planted("all-before-failed") ? status : Status::kOk);
       if (last) return;
     }
   }
@@ -100,6 +117,73 @@ class SendQueue {
   uint32_t posted_since_ring_ = 0;
   std::vector<Posted> posted_;  // by first block
 };
+
+// What is built for each operation is inline: a call would pass its segments through memory, and
+// reading them back in other sizes than they were stored costs more than building them.
+
+/// opmod 0, index, opcode; QPN and size; signature, stream and flags 0; no immediate.
+inline void SendQueue::put_control(std::byte* to, uint8_t opcode, uint32_t segments) noexcept {
+  const uint64_t index = planted("index-masked") ? producer_ & mask_ : producer_;
+  const uint64_t first = index << 40 | uint64_t{opcode} << 32 | qpn_ << 8 | segments;
+  if (planted("control-half-written")) return store(to, htobe64(first));
+  put_segment(to, first, 0);
+}
+
+inline void SendQueue::commit(uint32_t segments, uint64_t tag) noexcept {
+  const uint32_t blocks = (segments + 3) / 4;
+  posted_[producer_ & mask_] = {tag, static_cast<uint8_t>(blocks)};
+  last_ = producer_;
+  if (++unsignalled_ == kSignalEvery && !planted("signals-only-the-last")) {
+    block(last_)[kFlagsAt] = kSignal;
+    unsignalled_ = 0;
+  }
+  producer_ = static_cast<uint16_t>(producer_ + blocks);
+  ++posted_since_ring_;
+}
+
+inline void SendQueue::transfer(uint8_t opcode, rdma::Remote remote, rdma::Local local,
+                                uint64_t tag) noexcept {
+  std::byte* wqe = block(producer_);
+  // Without data there is no data segment: a count of 0 means 2 GiB to the device.
+  const bool data = local.bytes != 0 || planted("data-segment-for-nothing");
+  const uint32_t segments = data ? 3 : 2;
+  put_control(wqe, opcode, segments);
+  put_remote(wqe + 16, remote);
+  if (data) {
+    put_segment(wqe + 32, uint64_t{local.bytes} << 32 | local.lkey,
+                reinterpret_cast<uintptr_t>(local.at));
+  }
+  commit(segments, tag);
+}
+
+inline void SendQueue::write_inline(rdma::Remote remote, Bytes from, uint64_t tag) noexcept {
+  std::byte* wqe = block(producer_);
+  const auto bytes = static_cast<uint32_t>(from.size());
+  const uint32_t with_header = (planted("inline-header-not-counted") ? 0 : 4) + bytes;
+  const uint32_t segments = 2 + (with_header + kSegmentBytes - 1) / kSegmentBytes;
+  put_control(wqe, MLX5_OPCODE_RDMA_WRITE, segments);
+  put_remote(wqe + 16, remote);
+  store(wqe + 32, htobe32(planted("inline-not-marked") ? bytes : bytes | MLX5_INLINE_SEG));
+  std::byte* data = wqe + 36;
+  const size_t room = std::min<size_t>(from.size(), static_cast<size_t>(ring_end_ - data));
+  if (room != 0) std::memcpy(data, from.data(), room);
+  if (from.size() > room && !planted("inline-not-wrapped")) {
+    std::memcpy(ring_, from.data() + room, from.size() - room);
+  }
+  commit(segments, tag);
+}
+
+inline void SendQueue::atomic(uint8_t opcode, rdma::Remote remote, uint64_t swap_add,
+                              uint64_t compare, rdma::Local local, uint64_t tag) noexcept {
+  std::byte* wqe = block(producer_);
+  put_control(wqe, opcode, 4);
+  put_remote(wqe + 16, remote);
+  if (planted("operands-swapped")) std::swap(swap_add, compare);
+  put_segment(wqe + 32, swap_add, compare);
+  put_segment(wqe + 48, uint64_t{local.bytes} << 32 | local.lkey,
+              reinterpret_cast<uintptr_t>(local.at));
+  commit(4, tag);
+}
 
 /// One CQ, polled by its owner; entries of 64 or 128 bytes.
 class CompletionQueue {

@@ -18,13 +18,14 @@
 //   void compare_swap(pair, Remote, expected, desired, Local, tag);
 //   void fetch_add(pair, Remote, addend, Local, tag);
 //   void ring();                                              // everything posted goes out
-//   void stop();                                              // all pairs to error, so that they
-//   drain uint32_t poll(max, on_done(tag, Status));                 // kOk, or why this one failed
+//   void stop();                      // all pairs to error: everything posted then completes
+//   uint32_t poll(max, on_done(tag, Status));                 // kOk, or why this one failed
 #pragma once
 
 #include <bit>
 #include <vector>
 
+#include "common/planted.h"
 #include "drivers/fabric/rdma/local_keys.h"
 #include "fabric/fabric.h"
 
@@ -73,7 +74,8 @@ class RdmaQueue final : public Queue {
 
   Status post_write(uint64_t offset, Bytes from, WriteOptions options, Purpose purpose,
                     Completion* completion) noexcept override {
-    const uint32_t pair = options.after_previous ? chain_.pair : next_pair();
+    const bool chained = options.after_previous && !planted("chain-changes-pair");
+    const uint32_t pair = chained ? chain_.pair : next_pair();
     if (const Status s = ready(pair); !ok(s)) return s;
     const bool inlined = from.size() <= path_.inline_bytes_max();
     const auto lkey = inlined ? std::optional<uint32_t>(0) : config_.keys->find(from);
@@ -85,7 +87,8 @@ class RdmaQueue final : public Queue {
     if (chain_.failed) return refuse(purpose, from.size(), !options.after_previous, completion);
     chain_.dirty |= options.persistent;
     count(purpose, from.size(), !options.after_previous);
-    const bool flush = config_.flush_by_read && chain_.dirty && completion != nullptr;
+    const bool flush = config_.flush_by_read && chain_.dirty && completion != nullptr &&
+                       !planted("write-not-flushed");
     const uint64_t slot = take_slot(completion, nullptr);
     const uint64_t write_tag = flush ? kNoTag : slot;
     if (inlined) {
@@ -95,7 +98,8 @@ class RdmaQueue final : public Queue {
                   write_tag);
     }
     if (flush) {
-      path_.read(pair, remote(offset & ~uint64_t{7}), landing(slots_.size()), slot);
+      path_.read(planted("flushed-on-another-pair") ? next_pair() : pair,
+                 remote(offset & ~uint64_t{7}), landing(slots_.size()), slot);
       chain_.dirty = false;
     }
     return Status::kInProgress;
@@ -164,7 +168,8 @@ class RdmaQueue final : public Queue {
   }
   /// Eight bytes for what an atomic fetches; the last eight take what nobody looks at.
   Local landing(uint64_t number) const noexcept {
-    const uint64_t at = number == slots_.size() ? number : number & (slots_.size() - 1);
+    const bool unread = number == slots_.size() || planted("one-landing-for-all");
+    const uint64_t at = unread ? slots_.size() : number & (slots_.size() - 1);
     return {config_.landing.data() + at * sizeof(uint64_t), sizeof(uint64_t), config_.landing_lkey};
   }
   uint32_t next_pair() noexcept {
@@ -210,7 +215,7 @@ class RdmaQueue final : public Queue {
       ++counters_.errors;
       if (ok(broken_)) {
         broken_ = status;
-        path_.stop();
+        if (!planted("others-not-stopped")) path_.stop();
       }
     }
     if (tag == kNoTag) return;

@@ -5,10 +5,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "common/fd_passing.h"
 
 namespace dinomo::fabric::shm {
 
@@ -29,22 +30,8 @@ struct flock slot_lock(uint16_t kn_slot) noexcept {
 }  // namespace
 
 Status send_message(int socket, const void* bytes, size_t size, int fd_to_pass) noexcept {
-  iovec part{const_cast<void*>(bytes), size};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd_to_pass >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd_to_pass, sizeof(int));
-  }
-  const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
-  return sent == static_cast<ssize_t>(size) ? Status::kOk : Status::kUnreachable;
+  const Bytes message{static_cast<const std::byte*>(bytes), size};
+  return send_with_fd(socket, message, fd_to_pass) ? Status::kOk : Status::kUnreachable;
 }
 
 Status receive_message(int socket, void* bytes, size_t size, FileDescriptor* passed,
@@ -53,24 +40,12 @@ Status receive_message(int socket, void* bytes, size_t size, FileDescriptor* pas
   const int ready = ::poll(&waiting, 1, timeout_ms);
   if (ready == 0) return Status::kTimeout;
   if (ready < 0) return errno == EINTR ? Status::kTimeout : Status::kUnreachable;
-  iovec part{bytes, size};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  if (got == 0) return Status::kUnreachable;
-  if (got < 0) return errno == EAGAIN ? Status::kTimeout : Status::kUnreachable;
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    FileDescriptor owned(fd);
-    if (passed != nullptr) *passed = std::move(owned);
-  }
-  const bool whole = got == static_cast<ssize_t>(size) && (message.msg_flags & MSG_TRUNC) == 0;
+  ReceivedMessage got =
+      receive_with_fd(socket, {static_cast<std::byte*>(bytes), size}, MSG_DONTWAIT);
+  if (got.bytes == 0) return Status::kUnreachable;
+  if (got.bytes < 0) return errno == EAGAIN ? Status::kTimeout : Status::kUnreachable;
+  if (passed != nullptr && got.fd) *passed = std::move(got.fd);
+  const bool whole = got.bytes == static_cast<ssize_t>(size) && !got.truncated;
   return whole ? Status::kOk : Status::kInvalid;
 }
 

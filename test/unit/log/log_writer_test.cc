@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "common/align.h"
 #include "test/support/memory_fabric.h"
 
 namespace dinomo::log {
@@ -107,6 +108,56 @@ TEST_F(LogWriterTest, TheHintNeverOvertakesTheEntries) {
   uint64_t lsn = 100;
   EXPECT_EQ(count_entries(1, 1, &lsn), 1);
   EXPECT_EQ(load<uint64_t>(memory_.data()), 0u);
+}
+
+/// Hints of two batches on two paths could land the wrong way round, and the DPM would wait for
+/// ever for the newest entries.
+TEST_F(LogWriterTest, OneHintIsInFlightAndTheNewestIsToldInTheEnd) {
+  grant(1);
+  const auto verbs = [this] {
+    return queue_.counters().by_purpose[static_cast<size_t>(fabric::Purpose::kLog)].verbs;
+  };
+  for (int batch = 0; batch < 3; ++batch) {
+    ASSERT_EQ(put("key", "value"), Status::kOk);
+    EXPECT_TRUE(writer_->commit());
+  }
+  EXPECT_EQ(verbs(), 4u);  // three batches and the first one's hint
+  EXPECT_FALSE(writer_->uncommitted());
+  while (queue_.poll(64) != 0) {
+  }
+  EXPECT_EQ(writer_->durable_lsn(), 102u);
+  EXPECT_EQ(load<uint64_t>(memory_.data()), 100u);
+  EXPECT_TRUE(writer_->uncommitted());  // somebody has to call commit() again
+  EXPECT_TRUE(writer_->commit());
+  EXPECT_EQ(verbs(), 5u);
+  while (queue_.poll(64) != 0) {
+  }
+  EXPECT_EQ(load<uint64_t>(memory_.data()), 102u);
+  EXPECT_FALSE(writer_->uncommitted());
+  EXPECT_TRUE(writer_->commit());
+  EXPECT_EQ(verbs(), 5u);
+  EXPECT_EQ(queue_.counters().by_purpose[static_cast<size_t>(fabric::Purpose::kLog)].round_trips,
+            3u);
+}
+
+TEST(LogWriterFullQueue, AHintThatFoundNoRoomIsToldLater) {
+  std::vector<std::byte> memory(2 * kSegmentBytes);
+  std::vector<std::byte> staging(kStagingBytes + 64);
+  auto* aligned = reinterpret_cast<std::byte*>(
+      align_up(reinterpret_cast<uintptr_t>(staging.data()), uintptr_t{64}));
+  test::MemoryQueue queue(memory, 1);
+  LogWriter writer({.segment_bytes = kSegmentBytes}, &queue, {aligned, kStagingBytes});
+  writer.add_segment({kSegmentBytes, 1, 1});
+  ASSERT_TRUE(writer.append({}, as_bytes("key"), as_bytes("value")).has_value());
+  EXPECT_TRUE(writer.commit());
+  EXPECT_EQ(queue.in_flight(), 1u);
+  EXPECT_TRUE(writer.uncommitted());
+  queue.poll(1);
+  EXPECT_EQ(load<uint64_t>(memory.data()), 0u);
+  EXPECT_TRUE(writer.commit());
+  queue.poll(1);
+  EXPECT_EQ(load<uint64_t>(memory.data()), 1u);
+  EXPECT_FALSE(writer.uncommitted());
 }
 
 TEST_F(LogWriterTest, GoesOnInTheNextSegmentWithDenseLsns) {

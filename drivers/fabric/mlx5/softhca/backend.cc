@@ -13,6 +13,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "common/fd_passing.h"
 #include "drivers/fabric/mlx5/softhca/channel.h"
 #include "drivers/fabric/mlx5/softhca/share_memory.h"
 
@@ -46,11 +47,11 @@ class SameAddresses final : public AddressSpace {
 
 class LocalBackend final : public Backend {
  public:
-  explicit LocalBackend(const Faults& faults)
+  LocalBackend(const Faults& faults, bool stepped)
       : uar_(make_memory_file("softhca-uar", uint64_t{kUarPages} * kUarPageBytes)),
         device_(faults),
         session_(device_, space_, map_file(uar_.get(), 0, uint64_t{kUarPages} * kUarPageBytes)) {
-    device_.start();
+    if (!stepped) device_.start();
   }
   int handle(std::span<const std::byte>, const Command& command,
              std::vector<std::byte>* response) override {
@@ -58,6 +59,15 @@ class LocalBackend final : public Backend {
     return session_.handle(command, response);
   }
   int uar_file() const override { return uar_.get(); }
+  std::vector<std::string> findings() override {
+    std::vector<std::string> lines;
+    for (const Finding& f : device_.take_findings()) lines.push_back(to_string(f));
+    return lines;
+  }
+  void step() override {
+    while (device_.step()) {
+    }
+  }
 
  private:
   FileDescriptor uar_;
@@ -105,13 +115,14 @@ int RemoteBackend::ask(RequestKind kind, std::span<const std::byte> body, int fd
   const RequestHeader header{static_cast<uint32_t>(kind), 0};
   std::memcpy(packet.data(), &header, sizeof header);
   if (!body.empty()) std::memcpy(packet.data() + sizeof header, body.data(), body.size());
-  if (!send_packet(socket_.get(), packet, fd)) return -EIO;
+  if (!send_with_fd(socket_.get(), packet, fd)) return -EIO;
   std::vector<std::byte> reply(kChannelBytesMax);
-  const size_t got = receive_packet(socket_.get(), reply, passed);
-  if (got < sizeof(ReplyHeader)) return -EIO;
+  ReceivedMessage got = receive_with_fd(socket_.get(), reply, 0);
+  if (got.bytes < static_cast<ssize_t>(sizeof(ReplyHeader))) return -EIO;
+  *passed = std::move(got.fd);
   ReplyHeader answer{};
   std::memcpy(&answer, reply.data(), sizeof answer);
-  response->assign(reply.begin() + sizeof answer, reply.begin() + static_cast<ptrdiff_t>(got));
+  response->assign(reply.begin() + sizeof answer, reply.begin() + got.bytes);
   return answer.result;
 }
 
@@ -134,8 +145,8 @@ int RemoteBackend::handle(std::span<const std::byte> bytes, const Command& comma
 
 }  // namespace
 
-std::unique_ptr<Backend> make_local_backend(const Faults& faults) {
-  return std::make_unique<LocalBackend>(faults);
+std::unique_ptr<Backend> make_local_backend(const Faults& faults, bool stepped) {
+  return std::make_unique<LocalBackend>(faults, stepped);
 }
 
 std::unique_ptr<Backend> connect_backend(const std::string& path) {

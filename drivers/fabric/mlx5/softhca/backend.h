@@ -19,10 +19,14 @@ class Backend {
                      std::vector<std::byte>* response) = 0;
   /// File of the UAR pages, to be mapped by the process.
   virtual int uar_file() const = 0;
+  /// What the device in this process found wrong with the driver, one line each.
+  virtual std::vector<std::string> findings() { return {}; }
+  /// Lets the device in this process run until it is at rest.
+  virtual void step() {}
 };
 
-/// A device of this process, run by a thread of its own.
-std::unique_ptr<Backend> make_local_backend(const Faults& faults);
+/// A device of this process, run by a thread of its own, or only by step().
+std::unique_ptr<Backend> make_local_backend(const Faults& faults, bool stepped);
 
 /// The device process that listens on `path`; nullptr if there is none.
 std::unique_ptr<Backend> connect_backend(const std::string& path);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Between a process that has the soft HCA preloaded and the device process: messages over a UNIX
-// socket (SOCK_SEQPACKET), answered one by one. Not a stable format: both ends are of one build.
+// socket (SOCK_SEQPACKET, common/fd_passing.h), answered one by one. Not a stable format: both ends
+// are of one build.
 //
 //   Open     -> descriptor of the UAR pages
 //   Share    the process's memory at an address is this file from that offset (descriptor comes
@@ -10,10 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string>
-
-#include "common/file_descriptor.h"
 
 namespace dinomo::softhca {
 
@@ -38,10 +35,5 @@ struct ReplyHeader {
   int32_t result;  // 0 or -errno
   uint32_t reserved;
 };
-
-/// Whole messages; false when the other end is gone. `fd` -1: none.
-bool send_packet(int socket, std::span<const std::byte> bytes, int fd);
-/// Number of bytes, 0 at the end.
-size_t receive_packet(int socket, std::span<std::byte> bytes, FileDescriptor* fd);
 
 }  // namespace dinomo::softhca

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -15,6 +16,11 @@ constexpr uint32_t kRoundsPerLock = 64;
 constexpr uint32_t kIdleRoundsBeforeYield = 16;
 
 }  // namespace
+
+std::string to_string(const Finding& finding) {
+  return finding.what + " (QP " + std::to_string(finding.qpn) + ", WQE " +
+         std::to_string(finding.index) + ")";
+}
 
 Device::Device(const Faults& faults) : faults_(faults), dice_(faults.seed) {}
 
@@ -201,9 +207,13 @@ void Device::start() {
       bool worked = false;
       {
         const std::lock_guard lock(mutex_);
-        for (uint32_t i = 0; i < kRoundsPerLock && control_waiting_.load() == 0; ++i) {
+        const uint32_t rounds = faults_.pace_us != 0 ? 1 : kRoundsPerLock;
+        for (uint32_t i = 0; i < rounds && control_waiting_.load() == 0; ++i) {
           worked |= step_locked();
         }
+      }
+      if (worked && faults_.pace_us != 0) {
+        std::this_thread::sleep_for(std::chrono::microseconds(faults_.pace_us));
       }
       while (control_waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
       idle = worked ? 0 : idle + 1;

@@ -87,6 +87,7 @@ struct Finding {
   uint32_t qpn = 0;
   uint16_t index = 0;
 };
+std::string to_string(const Finding& finding);
 
 struct Cq {
   uint32_t cqn = 0;

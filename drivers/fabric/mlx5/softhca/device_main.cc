@@ -20,6 +20,7 @@
 #include <exception>
 #include <memory>
 
+#include "common/fd_passing.h"
 #include "drivers/fabric/mlx5/softhca/backend.h"
 #include "drivers/fabric/mlx5/softhca/channel.h"
 
@@ -117,19 +118,18 @@ int answer(Process& process, std::span<const std::byte> packet, int passed,
 /// False when the process has gone.
 bool serve(Process& process) {
   std::vector<std::byte> packet(kChannelBytesMax);
-  FileDescriptor passed;
-  const size_t got = receive_packet(process.socket.get(), packet, &passed);
-  if (got < sizeof(RequestHeader)) return false;
-  packet.resize(got);
+  const ReceivedMessage got = receive_with_fd(process.socket.get(), packet, 0);
+  if (got.bytes < static_cast<ssize_t>(sizeof(RequestHeader))) return false;
+  packet.resize(static_cast<size_t>(got.bytes));
   std::vector<std::byte> response;
   int fd = -1;
-  const ReplyHeader reply{answer(process, packet, passed.get(), &response, &fd), 0};
+  const ReplyHeader reply{answer(process, packet, got.fd.get(), &response, &fd), 0};
   std::vector<std::byte> message(sizeof reply + response.size());
   std::memcpy(message.data(), &reply, sizeof reply);
   if (!response.empty()) {
     std::memcpy(message.data() + sizeof reply, response.data(), response.size());
   }
-  return send_packet(process.socket.get(), message, fd);
+  return send_with_fd(process.socket.get(), message, fd);
 }
 
 FileDescriptor listen_on(const std::string& path) {
@@ -156,7 +156,7 @@ class Daemon {
     while (!stop_asked.load()) {
       turn();
       for (const Finding& f : device_.take_findings()) {
-        std::fprintf(stderr, "finding: %s (QP %u, WQE %u)\n", f.what.c_str(), f.qpn, f.index);
+        std::fprintf(stderr, "finding: %s\n", to_string(f).c_str());
         ++findings_;
       }
     }
@@ -202,6 +202,7 @@ int run(int argc, char** argv) {
   app.add_option("--tear", faults.tear, "chance of a torn payload, in 1/1000");
   app.add_option("--read-again", faults.read_again, "chance of a READ fetched twice, in 1/1000");
   app.add_option("--stop-qp", faults.stop_qp, "chance of a QP failing by itself, in 1/1000");
+  app.add_option("--pace-us", faults.pace_us, "a pause after a WQE of each queue pair");
   app.add_flag("--hca-only-atomics", faults.hca_only_atomics, "atomics are no atomics for CPUs");
   CLI11_PARSE(app, argc, argv);
   FileDescriptor listener = listen_on(path);

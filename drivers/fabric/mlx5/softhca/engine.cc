@@ -139,7 +139,8 @@ bool Device::run_wqes(Qp& qp, uint16_t end) {
   if (static_cast<uint16_t>(end - qp.consumed) > qp.config.blocks) {
     finding(qp.qpn, end, "the producer index is more than the ring ahead");
   }
-  for (uint32_t i = 0; i < kWqesPerRound && qp.consumed != end; ++i) {
+  const uint32_t limit = faults_.pace_us != 0 ? 1 : kWqesPerRound;
+  for (uint32_t i = 0; i < limit && qp.consumed != end; ++i) {
     if (dice_.chance(faults_.stop_qp)) {
       qp.state = QpState::kError;
       flush(qp);

@@ -16,6 +16,7 @@ struct Faults {
   uint32_t read_again = 0;        // a READ's data is fetched a second time, later
   uint32_t stop_qp = 0;           // a QP goes to error by itself (before a WQE)
   uint32_t lose_link = 0;         // a QP loses its link (before a WQE)
+  uint32_t pace_us = 0;           // so long a pause after a WQE of each QP; with start() only
   bool hca_only_atomics = false;  // CPU stores may come between an atomic's load and store
   bool write_buffer = false;      // WRITEs stay volatile until a READ of the same QP
 };

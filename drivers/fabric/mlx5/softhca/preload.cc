@@ -5,6 +5,7 @@
 // functions that they call. Nothing else in the process notices.
 //
 //   DINOMO_SOFTHCA=PATH      the device process that listens there; unset: a device in this process
+//   DINOMO_SOFTHCA_STEPPED=1 the device in this process runs only in dinomo_softhca_step()
 //   DINOMO_SOFTHCA_TRACE=1   each command to stderr
 // With it the headers would rename open, stat and mmap, which libibverbs calls by these names.
 #undef _FILE_OFFSET_BITS
@@ -38,6 +39,7 @@ namespace {
 
 constexpr unsigned kMajor = 231;  // of uverbs
 constexpr unsigned kMinor = 192;
+constexpr int kFindingsStatus = 3;  // of the process, as dinomo-softhca does
 constexpr const char* kDevice = "/dev/infiniband/uverbs0";
 
 Backend* backend = nullptr;
@@ -99,7 +101,8 @@ void remove_sysfs() {
 __attribute__((constructor)) void begin() {
   trace = std::getenv("DINOMO_SOFTHCA_TRACE") != nullptr;
   const char* path = std::getenv("DINOMO_SOFTHCA");
-  auto made = path != nullptr ? connect_backend(path) : make_local_backend({});
+  const bool stepped = std::getenv("DINOMO_SOFTHCA_STEPPED") != nullptr;
+  auto made = path != nullptr ? connect_backend(path) : make_local_backend({}, stepped);
   if (made == nullptr) {
     std::fprintf(stderr, "softhca: no device process listens on '%s'; start dinomo-softhca there\n",
                  path);
@@ -112,6 +115,11 @@ __attribute__((constructor)) void begin() {
 __attribute__((destructor)) void end() {
   if (backend == nullptr) return;
   remove_sysfs();
+  const std::vector<std::string> findings = backend->findings();
+  if (findings.empty()) return;
+  for (const std::string& line : findings) std::fprintf(stderr, "finding: %s\n", line.c_str());
+  std::fflush(nullptr);
+  ::_exit(kFindingsStatus);
 }
 
 bool is_device(const char* path) noexcept {
@@ -169,6 +177,11 @@ int uar_page(off_t offset) noexcept {
 namespace hca = dinomo::softhca;
 
 extern "C" {
+
+/// For measurements: carries out what was rung, on the caller's thread.
+void dinomo_softhca_step() {
+  if (hca::backend != nullptr) hca::backend->step();
+}
 
 int open(const char* path, int flags, ...) {
   va_list list;

@@ -109,6 +109,22 @@ bool Command::parse(std::span<const std::byte> bytes, Command* command) {
 
 namespace {
 
+/// What a create command answers, in the form it was asked in: the kernel's part and mlx5's.
+template <class Extended, class Plain, class Driver>
+void put_made(const Command& c, const Plain& plain, const Driver& driver,
+              std::vector<std::byte>* response) {
+  if (!c.extended) {
+    put(response, 0, plain);
+    put(response, sizeof plain, driver);
+    return;
+  }
+  Extended extended{};
+  extended.base = plain;
+  extended.response_length = sizeof extended;
+  put(response, 0, extended, c.core_response_bytes);
+  put(response, c.core_response_bytes, driver);
+}
+
 const mlx5_ib_create_cq& cq_part(const Command& c) noexcept {
   return as<mlx5_ib_create_cq>(c.extended ? c.driver : c.core + sizeof(ib_uverbs_create_cq));
 }
@@ -288,16 +304,7 @@ int Session::create_cq(const Command& c, std::vector<std::byte>* response) {
   r.cqe = config.entries - 1;
   mlx5_ib_create_cq_resp d{};
   d.cqn = cqs_[r.cq_handle] = device_.make_cq(config);
-  if (c.extended) {
-    ib_uverbs_ex_create_cq_resp x{};
-    x.base = r;
-    x.response_length = sizeof x;
-    put(response, 0, x, c.core_response_bytes);
-    put(response, c.core_response_bytes, d);
-  } else {
-    put(response, 0, r);
-    put(response, sizeof r, d);
-  }
+  put_made<ib_uverbs_ex_create_cq_resp>(c, r, d, response);
   return 0;
 }
 
@@ -365,16 +372,7 @@ int Session::create_qp(const Command& c, std::vector<std::byte>* response) {
   if (config.bf_register == nullptr) return -EINVAL;
   r.qp_handle = next_handle_++;
   r.qpn = qps_[r.qp_handle] = device_.make_qp(config);
-  if (c.extended) {
-    ib_uverbs_ex_create_qp_resp x{};
-    x.base = r;
-    x.response_length = sizeof x;
-    put(response, 0, x, c.core_response_bytes);
-    put(response, c.core_response_bytes, d);
-  } else {
-    put(response, 0, r);
-    put(response, sizeof r, d);
-  }
+  put_made<ib_uverbs_ex_create_qp_resp>(c, r, d, response);
   return 0;
 }
 
