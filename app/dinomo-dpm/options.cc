@@ -77,7 +77,7 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
   table.add("listen", &o->listen,
             {.placeholder = "ADDRESS",
              .help = "where compute nodes connect; for fabric shm the path of a socket to make, "
-                     "for mlx5 HOST:PORT (TCP, only to set up)"});
+                     "for mlx5 and verbs HOST:PORT (TCP, only to set up)"});
 
   table.group("Work");
   table.add("merge_workers", &o->merge_workers,

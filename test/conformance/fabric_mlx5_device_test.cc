@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The fabric conformance suite over the whole mlx5 driver: connections over TCP, objects from
-// Debian's libibverbs and libmlx5, data path by direct verbs. It needs a ConnectX or a soft HCA
-// that was preloaded (run by fabric_mlx5.sh, with a device in this process and in another).
+// The fabric conformance suite over the whole RDMA drivers: connections over TCP, objects from
+// Debian's libibverbs and libmlx5, data path by direct verbs (mlx5) or by libibverbs (verbs). It
+// needs a ConnectX or a soft HCA that was preloaded (run by fabric_mlx5.sh, with a device in this
+// process and in another).
 #include <arpa/inet.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -29,7 +30,8 @@ std::string free_address() {
 
 class DeviceWorld final : public FabricWorld {
  public:
-  explicit DeviceWorld(pool::Persistence persistence) : address_(free_address()) {
+  DeviceWorld(const char* driver, pool::Persistence persistence)
+      : driver_(find_driver(driver)), address_(free_address()) {
     void* at =
         ::mmap(nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT_NE(at, MAP_FAILED);
@@ -43,7 +45,7 @@ class DeviceWorld final : public FabricWorld {
     exported.kn_slots = 4;
     exported.persistence = persistence;
     std::string why;
-    auto target = find_driver("mlx5")->listen(address_, exported, &why);
+    auto target = driver_->listen(address_, exported, &why);
     EXPECT_TRUE(target.has_value()) << why;
     if (target) target_ = std::move(*target);
   }
@@ -51,31 +53,37 @@ class DeviceWorld final : public FabricWorld {
     target_.reset();
     ::munmap(memory_.data(), memory_.size());
   }
+  const std::string& address() const { return address_; }
   MutableBytes memory() override { return memory_; }
   Target& target() override { return *target_; }
   Result<std::unique_ptr<Fabric>> connect(int kn_slot, std::string* why) override {
-    return find_driver("mlx5")->connect(
+    return driver_->connect(
         {.target = address_, .device = {}, .kn_slot = kn_slot, .timeout_ms = 5000}, why);
   }
 
  private:
+  const Driver* driver_;
   std::string address_;
   MutableBytes memory_;
   std::unique_ptr<Target> target_;
 };
 
-FabricCase device_case(const char* name, pool::Persistence persistence) {
-  return {name, [persistence] { return std::make_unique<DeviceWorld>(persistence); }};
+FabricCase device_case(const char* driver, const char* name, pool::Persistence persistence) {
+  return {std::string(driver) + "_" + name,
+          [=] { return std::make_unique<DeviceWorld>(driver, persistence); }};
 }
 
-INSTANTIATE_TEST_SUITE_P(Mlx5, FabricConformance,
-                         testing::Values(device_case("page_cache", pool::Persistence::kPageCache),
-                                         device_case("dax", pool::Persistence::kDax)),
-                         [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Rdma, FabricConformance,
+    testing::Values(device_case("mlx5", "page_cache", pool::Persistence::kPageCache),
+                    device_case("mlx5", "dax", pool::Persistence::kDax),
+                    device_case("verbs", "page_cache", pool::Persistence::kPageCache),
+                    device_case("verbs", "dax", pool::Persistence::kDax)),
+    [](const auto& param) { return param.param.name; });
 
-class Mlx5Fencing : public testing::Test {
+class RdmaDriver : public testing::TestWithParam<const char*> {
  protected:
-  Mlx5Fencing() : world_(pool::Persistence::kPageCache) {
+  RdmaDriver() : world_(GetParam(), pool::Persistence::kPageCache) {
     std::string why;
     auto connected = world_.connect(-1, &why);
     EXPECT_TRUE(connected.has_value()) << why;
@@ -97,7 +105,7 @@ class Mlx5Fencing : public testing::Test {
   uint64_t word_ = 0;
 };
 
-TEST_F(Mlx5Fencing, AFencedKnWritesNothingAndIsTold) {
+TEST_P(RdmaDriver, AFencedKnWritesNothingAndIsTold) {
   auto queue = fabric_->open_queue({});
   ASSERT_TRUE(queue.has_value());
   ASSERT_EQ(write_word(**queue, 1), Status::kOk);
@@ -112,7 +120,7 @@ TEST_F(Mlx5Fencing, AFencedKnWritesNothingAndIsTold) {
   EXPECT_EQ(remote_word(), 1u);
 }
 
-TEST_F(Mlx5Fencing, AQueueOpenedAgainWorksOnTheSamePairsAfterTheirReset) {
+TEST_P(RdmaDriver, AQueueOpenedAgainWorksOnTheSamePairsAfterTheirReset) {
   for (uint64_t round = 1; round <= 20; ++round) {
     auto queue = fabric_->open_queue({});
     ASSERT_TRUE(queue.has_value()) << round;
@@ -126,13 +134,26 @@ TEST_F(Mlx5Fencing, AQueueOpenedAgainWorksOnTheSamePairsAfterTheirReset) {
   }
 }
 
-TEST_F(Mlx5Fencing, MemoryThatWasNotRegisteredIsRefused) {
+TEST_P(RdmaDriver, MemoryThatWasNotRegisteredIsRefused) {
   auto queue = fabric_->open_queue({});
   ASSERT_TRUE(queue.has_value());
   std::vector<std::byte> buffer(4096);
   Awaited done;
   EXPECT_EQ((*queue)->post_read(0, buffer, Purpose::kValue, &done), Status::kInvalid);
   EXPECT_EQ((*queue)->in_flight(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Rdma, RdmaDriver, testing::Values("mlx5", "verbs"),
+                         [](const auto& param) { return param.param; });
+
+/// Both speak the same exchange: a KN may use direct verbs and its DPM need not.
+TEST(RdmaDrivers, OneConnectsToTheOther) {
+  DeviceWorld world("verbs", pool::Persistence::kPageCache);
+  std::string why;
+  auto fabric = find_driver("mlx5")->connect(
+      {.target = world.address(), .device = {}, .kn_slot = -1, .timeout_ms = 5000}, &why);
+  ASSERT_TRUE(fabric.has_value()) << why;
+  EXPECT_TRUE((*fabric)->open_queue({}).has_value());
 }
 
 TEST(Mlx5Errors, NamesTheDevicesThatThereAre) {

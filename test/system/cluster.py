@@ -67,12 +67,12 @@ class Cluster:
     CLIENT_IP6 = "fd77::1"
 
     HCA_FOLDER = "drivers/fabric/mlx5/softhca"  # in the build directory
-    FABRICS = ("shm", "mlx5-soft")
+    FABRICS = ("shm", "mlx5-soft", "verbs-soft")
 
     def __init__(self, build_dir, lcores="0@0,1@1", memory_mb=384, pool_bytes="768m", vdev="af_packet",
                  ip6=False, fabric="shm"):
         self.build = os.path.abspath(build_dir)
-        self.fabric = fabric  # mlx5-soft: DPM and KN share a soft HCA, a process of its own
+        self.fabric = fabric  # X-soft: driver X; DPM and KN share a soft HCA, a process of its own
         self.ip6 = ip6  # the KN has an IPv6 address and no other
         self.lcores, self.memory_mb, self.pool_bytes, self.vdev = lcores, memory_mb, pool_bytes, vdev
         self.directory = tempfile.mkdtemp(prefix="dinomo-test-")
@@ -158,7 +158,7 @@ class Cluster:
         return ["ip", "netns", "exec", self.kn_ns, *command]
 
     def _fabric_arguments(self):
-        return [] if self.fabric == "shm" else ["--fabric", "mlx5"]
+        return [] if self.fabric == "shm" else ["--fabric", self.fabric.removesuffix("-soft")]
 
     @property
     def dpm_address(self):

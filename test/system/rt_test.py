@@ -4,7 +4,7 @@
 put 1 per batch. Cache policies force each kind of read; then a mixed load has to add up exactly.
 A slow machine may make clients repeat a request, so reads are counted by the KN, not by the client.
 
-    rt_test.py BUILD_DIR [--keys N] [--seed N] [--fabric shm|mlx5-soft]
+    rt_test.py BUILD_DIR [--keys N] [--seed N] [--fabric shm|mlx5-soft|verbs-soft]
 """
 import argparse
 import signal

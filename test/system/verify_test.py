@@ -3,7 +3,7 @@
 """YCSB A, B, C, D and F, each with a cache of 1, 10 and 100 % of the data: every value read is checked.
 
     verify_test.py BUILD_DIR [--keys N] [--seconds S] [--seed N] [--vdev af_packet|af_xdp] [--ip6]
-        [--workloads LETTERS] [--cache PERCENT ...] [--fabric shm|mlx5-soft] [--full]
+        [--workloads LETTERS] [--cache PERCENT ...] [--fabric shm|mlx5-soft|verbs-soft] [--full]
 
 --full is 1 M keys of 1 KB and 5 s a workload.
 """
