@@ -212,7 +212,8 @@ Tuned tune(bool on, uint32_t reads_of_first, uint32_t keys_of_first, uint32_t ke
     EXPECT_EQ(tuner.budget_bytes(0) + tuner.budget_bytes(1), 2 * kShareBytes);
     if (period >= kPeriods / 2) last_rts += rts;
   }
-  result.round_trips = static_cast<double>(last_rts) / (kReads * (kPeriods / 2));
+  constexpr uint32_t kReadsCounted = kReads * (kPeriods / 2);
+  result.round_trips = static_cast<double>(last_rts) / kReadsCounted;
   for (uint32_t c = 0; c < 2; ++c) result.budget_bytes[c] = tuner.budget_bytes(c);
   return result;
 }
