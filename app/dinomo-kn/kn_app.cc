@@ -130,10 +130,13 @@ bool KnApp::make_workers(std::string* why) {
   config.cache.policy = policy.policy;
   config.cache.static_value_fraction = policy.static_value_fraction;
   config.cache.budget_bytes = options_.cache_bytes / count;
+  if (!share_cache_memory(config.cache, why)) return false;
+  config.cache.pages = cache_pages_.get();
   // One secret for all workers: a session is known to the whole KN.
   randombytes_buf(config.cookie_secret.data(), config.cookie_secret.size());
   for (uint16_t w = 0; w < count; ++w) {
     config.worker = w;
+    config.cache.share = w;
     auto worker = kn::Worker::create(config, &ingress_->queue(w), &clock_, &shared_);
     if (!worker) {
       *why = std::string("worker ") + std::to_string(w) + " cannot be made (" +
@@ -147,6 +150,19 @@ bool KnApp::make_workers(std::string* why) {
   return true;
 }
 
+bool KnApp::share_cache_memory(const cache::DacConfig& each, std::string* why) {
+  if (!options_.tuner.on || each.policy != cache::Policy::kDac || lcores_.size() < 2) return true;
+  auto pages = cache::make_page_pool(each, static_cast<uint32_t>(lcores_.size()));
+  if (!pages) {
+    *why = std::string("no memory for the caches (") + status_name(pages.error()) +
+           "): cache_bytes is too small for " + std::to_string(lcores_.size()) +
+           " workers, or more than this machine has";
+    return false;
+  }
+  cache_pages_ = std::move(*pages);
+  return true;
+}
+
 void KnApp::make_control() {
   cluster::KnControlConfig config;
   const ingress::Endpoint& endpoint = ingress_->endpoint();
@@ -157,6 +173,8 @@ void KnApp::make_control() {
   config.name = options_.name;
   config.lease_us = options_.lease_ms * 1000;
   config.heartbeat_us = options_.heartbeat_ms * 1000;
+  config.tuner = options_.tuner;
+  if (cache_pages_) config.cache_share_bytes = options_.cache_bytes / workers_.size();
   std::vector<kn::Worker*> workers;
   workers.reserve(workers_.size());
   for (const auto& w : workers_) workers.push_back(w.get());

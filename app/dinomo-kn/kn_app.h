@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/dinomo-kn/kn_options.h"
+#include "cache/page_pool.h"
 #include "cluster/kn_control.h"
 #include "drivers/clock/system/system_clock.h"
 #include "ingress/driver.h"
@@ -36,6 +37,7 @@ class KnApp {
 
   bool open_ingress(std::string* why);
   bool make_workers(std::string* why);
+  bool share_cache_memory(const cache::DacConfig& each, std::string* why);
   void make_control();
   static int worker_main(void* argument);
   void run_worker(uint16_t worker);
@@ -47,6 +49,7 @@ class KnApp {
   std::unique_ptr<ingress::Ingress> ingress_;
   std::unique_ptr<rte_rcu_qsbr, RcuDelete> rcu_;
   kn::Shared shared_;
+  std::unique_ptr<cache::PagePool> cache_pages_;  // outlives the workers; null: each has its own
   std::vector<std::unique_ptr<kn::Worker>> workers_;
   std::unique_ptr<cluster::KnControl> control_;
   std::atomic<bool> stop_{false};

@@ -77,6 +77,19 @@ void add_engine(OptionTable& table, KnOptions* o) {
       "cache_policy", &o->cache_policy,
       {.placeholder = "POLICY", .help = "dac, value-only, shortcut-only, static:FRACTION or none"});
 
+  table.add("cache_tuner", &o->tuner.on,
+            {.help = "move cache memory to the workers that gain most by it; dac only"});
+  table.add("cache_tuner_period_ms", &o->tuner.period_ms,
+            {.unit = "ms",
+             .min = 10,
+             .max = 3'600'000,
+             .help = "a sixteenth of an equal share moves at most every such period"});
+  table.add("cache_share_min_percent", &o->tuner.share_min_percent,
+            {.unit = "%",
+             .min = 10,
+             .max = 100,
+             .help = "of an equal share, which the tuner leaves to every worker"});
+
   table.group("Writes and lookups");
   table.add(
       "unmerged_segments_max", &o->unmerged_segments_max,

@@ -10,6 +10,7 @@
 #include "app/common/log.h"
 #include "app/common/options.h"
 #include "cache/policy.h"
+#include "cache/tuner.h"
 #include "ingress/driver.h"
 
 namespace dinomo::app {
@@ -37,6 +38,7 @@ struct KnOptions {
   // cache
   uint64_t cache_bytes = uint64_t{256} << 20;
   std::string cache_policy = "dac";
+  cache::TunerConfig tuner;
   // writes
   uint32_t unmerged_segments_max = 2;
   uint32_t write_wait_us = 20'000;

@@ -9,9 +9,8 @@
 namespace dinomo::cache {
 namespace {
 
-constexpr uint32_t kPagesMin = 8;
 constexpr uint64_t kBudgetBytesMin = uint64_t{16} << 10;
-static_assert(kBudgetBytesMin > 2 * sizeof(AdaptiveCache));
+static_assert(kBudgetBytesMin > 2 * (sizeof(AdaptiveCache) + sizeof(PagePool)));
 // Pages half used at any time: the end of the table, the head and the tail of the log.
 constexpr uint32_t kReservePages = 3;
 constexpr uint32_t kEpochMask = 0xffff;
@@ -42,6 +41,7 @@ class NoCache final : public Dac {
   void drop_shortcut(uint64_t, pool::GlobalAddress) noexcept override {}
   void clear() noexcept override {}
   void decay() noexcept override {}
+  bool resize_step(uint64_t) noexcept override { return true; }
   DacStats stats() const noexcept override {
     return {.misses = misses_, .budget_bytes = budget_bytes_, .average_miss_rt = miss_rt_};
   }
@@ -68,6 +68,15 @@ Result<std::unique_ptr<Dac>> Dac::create(const DacConfig& config) noexcept {
   return cache;
 }
 
+Result<std::unique_ptr<PagePool>> make_page_pool(const DacConfig& each, uint32_t caches) noexcept {
+  if (each.policy != Policy::kDac || each.budget_bytes < kBudgetBytesMin) {
+    return std::unexpected(Status::kInvalid);
+  }
+  const uint64_t fixed_bytes =
+      sizeof(AdaptiveCache) + sizeof(PagePool) + Ghosts::bytes_for(each.budget_bytes);
+  return PagePool::create(each.budget_bytes - fixed_bytes, caches, kPagesMin);
+}
+
 AdaptiveCache::AdaptiveCache(const DacConfig& config) noexcept
     : average_miss_rt_(config.initial_miss_rt >= 1 ? config.initial_miss_rt : 1.0),
       config_(config) {
@@ -79,8 +88,16 @@ AdaptiveCache::AdaptiveCache(const DacConfig& config) noexcept
 Status AdaptiveCache::init() noexcept {
   if (config_.budget_bytes < kBudgetBytesMin) return Status::kInvalid;
   if (adaptive() && !ghosts_.init(config_.budget_bytes)) return Status::kNoResource;
-  const uint64_t rest_bytes = config_.budget_bytes - sizeof(*this) - ghosts_.bytes();
-  if (const Status s = arena_.map(rest_bytes, kPagesMin); !ok(s)) return s;
+  if (config_.pages != nullptr) {
+    if (!adaptive() || config_.share >= config_.pages->shares()) return Status::kInvalid;
+    arena_.init(*config_.pages, config_.share);
+  } else {
+    auto pages = PagePool::create(
+        config_.budget_bytes - sizeof(*this) - sizeof(PagePool) - ghosts_.bytes(), 1, kPagesMin);
+    if (!pages) return pages.error();
+    own_pages_ = std::move(*pages);
+    arena_.init(*own_pages_, 0);
+  }
   if (!table_.init(arena_)) return Status::kInvalid;
   log_.init(arena_);
   reserve_bytes_ = keeps_values() ? uint64_t{kReservePages} * arena_.page_bytes() : 0;
@@ -105,23 +122,24 @@ void AdaptiveCache::clear() noexcept {
 }
 
 DacStats AdaptiveCache::stats() const noexcept {
-  return {.value_hits = value_hits_,
-          .shortcut_hits = shortcut_hits_,
-          .misses = misses_,
-          .promotions = promotions_,
-          .demotions = demotions_,
-          .evictions = evictions_,
-          .values = values_,
-          .shortcuts = shortcuts_,
-          .value_bytes = log_.live_bytes(),
-          .used_bytes = sizeof(*this) + ghosts_.bytes() + arena_.overhead_bytes() +
-                        table_.paged_bytes() + log_.paged_bytes(),
-          .budget_bytes = config_.budget_bytes,
-          .allocated_bytes = sizeof(*this) + ghosts_.bytes() + arena_.mapped_bytes(),
-          .average_miss_rt = average_miss_rt_,
-          .by_recency = by_recency(),
-          .ages_fast = ghosts_.best_ageing() == Ageing::kFast,
-          .what_if = ghosts_.curve(recent_rt_)};
+  return {
+      .value_hits = value_hits_,
+      .shortcut_hits = shortcut_hits_,
+      .misses = misses_,
+      .promotions = promotions_,
+      .demotions = demotions_,
+      .evictions = evictions_,
+      .values = values_,
+      .shortcuts = shortcuts_,
+      .value_bytes = log_.live_bytes(),
+      .used_bytes = sizeof(*this) + sizeof(PagePool) + ghosts_.bytes() + arena_.overhead_bytes() +
+                    table_.paged_bytes() + log_.paged_bytes(),
+      .budget_bytes = budget_bytes(),
+      .allocated_bytes = sizeof(*this) + sizeof(PagePool) + ghosts_.bytes() + arena_.held_bytes(),
+      .average_miss_rt = average_miss_rt_,
+      .by_recency = by_recency(),
+      .ages_fast = ghosts_.best_ageing() == Ageing::kFast,
+      .what_if = ghosts_.curve(recent_rt_)};
 }
 
 void AdaptiveCache::note_miss_rt(uint32_t miss_rt) noexcept {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 
 #include "cache/arena.h"
 #include "cache/dac.h"
@@ -26,6 +27,9 @@ inline constexpr double kSlotBytes = sizeof(Bucket) / 4.75;
 // says that the load changes faster.
 inline constexpr uint64_t kDecayAccessesSlow = 16;
 inline constexpr uint64_t kDecayAccessesFast = 4;
+inline constexpr uint32_t kPagesMin = 8;
+// Work of one call is bounded: the rest is left to the calls that follow.
+inline constexpr uint32_t kHandStepsMin = 64;
 
 class AdaptiveCache final : public Dac {
  public:
@@ -44,6 +48,7 @@ class AdaptiveCache final : public Dac {
   void drop_shortcut(uint64_t hash, pool::GlobalAddress address) noexcept override;
   void clear() noexcept override;
   void decay() noexcept override { next_epoch(); }
+  bool resize_step(uint64_t budget_bytes) noexcept override;
   DacStats stats() const noexcept override;
 
  private:
@@ -121,6 +126,12 @@ class AdaptiveCache final : public Dac {
   Slot slot_of(const Item& item, Probe p) const noexcept;
   void note_victim(uint32_t hits) noexcept { least_hits_ += (hits - least_hits_) / 8; }
   void note_density(double density) noexcept;
+  bool retire_bucket() noexcept;
+
+  // Budget (resize.cc)
+  uint64_t budget_bytes() const noexcept;
+  uint32_t pages_for(uint64_t budget_bytes) const noexcept;
+  void give_up_room() noexcept;
 
   // First line: what a hit touches.
   Table table_;
@@ -149,6 +160,7 @@ class AdaptiveCache final : public Dac {
   mutable uint32_t pending_count_ = 0;
 
   DacConfig config_;
+  std::unique_ptr<PagePool> own_pages_;  // unless they are shared
   Arena arena_;
 };
 

@@ -17,6 +17,8 @@
 
 namespace dinomo::cache {
 
+class PagePool;
+
 enum class Policy : uint8_t {
   kDac,           // adaptive
   kValueOnly,     // values, LRU
@@ -30,7 +32,15 @@ struct DacConfig {
   Policy policy = Policy::kDac;
   double static_value_fraction = 0.5;  // kStatic only
   double initial_miss_rt = 2.0;        // until measured
+  // kDac: the memory that several caches divide between them, from make_page_pool(), and which
+  // share is this cache's. nullptr: memory of its own.
+  PagePool* pages = nullptr;
+  uint32_t share = 0;
 };
+
+/// The memory of `caches` caches of kDac that begin with `each.budget_bytes` each and may later
+/// pass memory to each other. kInvalid if the budget is too small. Start-up code.
+Result<std::unique_ptr<PagePool>> make_page_pool(const DacConfig& each, uint32_t caches) noexcept;
 
 struct ItemMeta {
   uint64_t version = 0;
@@ -52,6 +62,11 @@ struct WhatIf {
   double half = 0;     // with half the memory
   double same = 0;     // with the memory at hand: measured
   double twice = 0;    // with twice the memory
+
+  /// Thousandths of a round trip, as statistics show them: never 0, which stands for unknown.
+  static uint32_t millirt(double rt) noexcept {
+    return rt < 0.001 ? 1 : static_cast<uint32_t>(rt * 1000);
+  }
 };
 
 struct DacStats {
@@ -59,8 +74,8 @@ struct DacStats {
   uint64_t promotions = 0, demotions = 0, evictions = 0;
   uint64_t values = 0, shortcuts = 0;        // held now
   uint64_t value_bytes = 0, used_bytes = 0;  // charged now, metadata included
-  uint64_t budget_bytes = 0;
-  uint64_t allocated_bytes = 0;  // at create(); never above the budget
+  uint64_t budget_bytes = 0;                 // now
+  uint64_t allocated_bytes = 0;              // mapped for this cache now; never above the budget
   double average_miss_rt = 0;
   bool by_recency = false;  // kDac: values are replaced by recency now, not by frequency
   bool ages_fast = false;   // kDac: hit counts are forgotten sooner than usual
@@ -98,6 +113,12 @@ class Dac {
   virtual void drop_shortcut(uint64_t hash, pool::GlobalAddress address) noexcept = 0;
 
   virtual void clear() noexcept = 0;
+
+  /// Goes one bounded step towards another budget: takes at most one page, or gives up at most 64
+  /// records to make a page free for others. True when there is nothing left to do; until then to
+  /// be called again. Only caches with `pages` have anywhere to get memory from; the budget is kept
+  /// within a small minimum and 4 times the first one.
+  virtual bool resize_step(uint64_t budget_bytes) noexcept = 0;
 
   /// Ages all hit counters once; the control lcore calls for it through the worker.
   virtual void decay() noexcept = 0;

@@ -25,9 +25,13 @@ constexpr double kReadsMin = 64;
 
 }  // namespace
 
-bool Ghosts::init(uint64_t budget_bytes) noexcept {
+uint64_t Ghosts::bytes_for(uint64_t budget_bytes) noexcept {
   const uint64_t records = std::bit_floor(std::max<uint64_t>(budget_bytes / kBytesPerRecord, 1));
-  sets_ = static_cast<uint32_t>(std::clamp<uint64_t>(records / kWays, kSetsMin, kSetsMax));
+  return std::clamp<uint64_t>(records / kWays, kSetsMin, kSetsMax) * sizeof(Set);
+}
+
+bool Ghosts::init(uint64_t budget_bytes) noexcept {
+  sets_ = static_cast<uint32_t>(bytes_for(budget_bytes) / sizeof(Set));
   table_.reset(new (std::nothrow) Set[sets_]);
   clear();
   return table_ != nullptr;

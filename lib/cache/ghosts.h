@@ -38,6 +38,7 @@ class Ghosts {
   /// Takes a 32nd of `budget_bytes`, but 1 KiB at least and 32 KiB at most. False if there is no
   /// memory.
   bool init(uint64_t budget_bytes) noexcept;
+  static uint64_t bytes_for(uint64_t budget_bytes) noexcept;
   void clear() noexcept;
   uint64_t bytes() const noexcept { return uint64_t{sets_} * sizeof(Set); }
 

@@ -12,8 +12,6 @@ namespace dinomo::cache {
 namespace {
 
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
-// Work of one call is bounded: the rest is left to the calls that follow.
-constexpr uint32_t kHandStepsMin = 64;
 constexpr uint32_t kShrinksMax = 1024;  // buckets: room for the largest value
 constexpr uint32_t kGrowthsMax = 32;    // buckets
 constexpr uint32_t kWindowBuckets = 3;
@@ -334,16 +332,22 @@ bool AdaptiveCache::shrink_table(uint32_t item_bytes) noexcept {
     return value_room_bytes() >= static_cast<int64_t>(log_.cost_bytes(item_bytes));
   };
   for (uint32_t k = 0; k < kShrinksMax && !fits(); ++k) {
-    if (!table_.can_shrink()) return false;
-    // One bucket less holds 4.75 slots less.
-    while ((values_ + shortcuts_ + 1) * 4 > (table_.buckets() - 1) * uint64_t{19}) {
-      const Slot victim = sample_least();
-      if (!victim) return false;
-      evict(victim);
-    }
-    shrink_one();
+    if (!retire_bucket()) return false;
   }
   return fits();
+}
+
+// False if the table is as small as it gets, or full of values.
+bool AdaptiveCache::retire_bucket() noexcept {
+  if (!table_.can_shrink()) return false;
+  // One bucket less holds 4.75 slots less.
+  while ((values_ + shortcuts_ + 1) * 4 > (table_.buckets() - 1) * uint64_t{19}) {
+    const Slot victim = sample_least();
+    if (!victim) return false;
+    evict(victim);
+  }
+  shrink_one();
+  return true;
 }
 
 void AdaptiveCache::shrink_one() noexcept {

@@ -18,7 +18,7 @@ bool Table::init(Arena& arena) noexcept {
   pages_ = arena.table_pages();
   shift_ = arena.page_shift() - 6;
   mask_ = (1u << shift_) - 1;
-  const uint32_t first_pages = std::max(1u, (arena.pages() + kGrowthMax - 1) / kGrowthMax);
+  const uint32_t first_pages = std::max(1u, (arena.pages_max() + kGrowthMax - 1) / kGrowthMax);
   for (uint32_t i = 0; i < first_pages; ++i) {
     const uint32_t page = arena.take_page();
     if (page == Arena::kNoPage) return false;

@@ -105,6 +105,7 @@ class Table {
   uint32_t buckets() const noexcept { return buckets_; }
   uint64_t bytes() const noexcept { return uint64_t{buckets_} * sizeof(Bucket); }
   uint64_t paged_bytes() const noexcept { return uint64_t{pages_used_} * arena_->page_bytes(); }
+  uint32_t pages_min() const noexcept { return buckets_min_ >> shift_; }
   bool can_shrink() const noexcept { return buckets_ > buckets_min_; }
 
   /// Adds a bucket and moves into it what now belongs there. False when it needs a page and none

@@ -42,7 +42,10 @@ uint32_t KnControl::poll() noexcept {
       }
       break;
     case KnPhase::kRegistering: break;
-    case KnPhase::kServing: watch(); break;
+    case KnPhase::kServing:
+      watch();
+      if (tuner_ && now_ns_ >= tune_ns_) tune_caches();
+      break;
     case KnPhase::kDetaching: detach_step(); break;
   }
   if (!retired_rings_.empty()) free_retired_rings();

@@ -13,9 +13,11 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cache/tuner.h"
 #include "common/clock.h"
 #include "fabric/fabric.h"
 #include "kn/delay.h"
@@ -35,6 +37,10 @@ struct KnControlConfig {
   uint32_t lease_us = 1'000'000;
   uint32_t heartbeat_us = 100'000;
   uint32_t reconnect_us = 100'000;
+  // What every worker's cache begins with, if they divide their memory (cache::make_page_pool());
+  // 0: each keeps its own, nothing is tuned.
+  uint64_t cache_share_bytes = 0;
+  cache::TunerConfig tuner;
   uint32_t register_patience_us = 60'000'000;  // the DPM merges this KN's old logs first
 };
 
@@ -79,6 +85,7 @@ class KnControl {
   void lose(const std::string& why) noexcept;
   void detach_step() noexcept;
   void watch() noexcept;
+  void tune_caches() noexcept;
   kn::Task run_registration() noexcept;
   kn::Task run_heartbeat() noexcept;
   kn::Task run_deregistration() noexcept;
@@ -124,6 +131,11 @@ class KnControl {
   bool heartbeat_running_ = false;
   uint64_t heartbeats_ = 0;
   uint64_t heartbeat_ns_ = 0;
+
+  std::optional<cache::Tuner> tuner_;
+  uint64_t tune_ns_ = 0;
+  std::vector<cache::TunerView> tuner_views_;
+  std::vector<uint64_t> gets_before_;
 
   std::unique_ptr<const ring::Ring> ring_;
   std::vector<RetiredRing> retired_rings_;

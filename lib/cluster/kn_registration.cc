@@ -35,7 +35,12 @@ KnControl::KnControl(const KnControlConfig& config, Connect connect, Clock* cloc
       events_(std::move(events)),
       frames_(16, 4096),
       scratch_(kScratchBytes),
-      attachments_(workers_.size()) {}
+      attachments_(workers_.size()),
+      tuner_views_(workers_.size()),
+      gets_before_(workers_.size()) {
+  if (config_.cache_share_bytes == 0 || !config_.tuner.on || workers_.size() < 2) return;
+  tuner_.emplace(config_.tuner, config_.cache_share_bytes, static_cast<uint32_t>(workers_.size()));
+}
 
 /// Empty if the pool can be used; otherwise what is wrong (and fatal_ is set).
 std::string KnControl::check_pool() noexcept {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace dinomo::kn {
 
 namespace {
@@ -75,6 +77,18 @@ uint64_t mean(Workers workers, Counter WorkerStats::* counter) noexcept {
   return known == 0 ? 0 : total / known;
 }
 
+uint64_t least(Workers workers, Counter WorkerStats::* counter) noexcept {
+  uint64_t result = workers.empty() ? 0 : UINT64_MAX;
+  for (const WorkerStats* w : workers) result = std::min(result, (w->*counter).get());
+  return result;
+}
+
+uint64_t most(Workers workers, Counter WorkerStats::* counter) noexcept {
+  uint64_t result = 0;
+  for (const WorkerStats* w : workers) result = std::max(result, (w->*counter).get());
+  return result;
+}
+
 struct Named {
   const char* name;
   Counter WorkerStats::* counter;
@@ -109,6 +123,7 @@ constexpr Named kNamed[] = {
     {"refused_owner", &WorkerStats::refused_owner},
     {"cache_values", &WorkerStats::cache_values},
     {"cache_shortcuts", &WorkerStats::cache_shortcuts},
+    {"cache_value_bytes", &WorkerStats::cache_value_bytes},
     {"cache_used_bytes", &WorkerStats::cache_used_bytes},
     {"cache_budget_bytes", &WorkerStats::cache_budget_bytes},
     {"promotions", &WorkerStats::promotions},
@@ -129,6 +144,8 @@ size_t stats_json(Workers workers, char* out, size_t capacity) noexcept {
   JsonObject json(out, capacity);
   json.field("workers", workers.size());
   for (const Named& n : kNamed) json.field(n.name, sum(workers, n.counter));
+  json.field("cache_budget_least_bytes", least(workers, &WorkerStats::cache_budget_bytes));
+  json.field("cache_budget_most_bytes", most(workers, &WorkerStats::cache_budget_bytes));
   json.field("half_cache_millirt", mean(workers, &WorkerStats::half_cache_millirt));
   json.field("same_cache_millirt", mean(workers, &WorkerStats::same_cache_millirt));
   json.field("twice_cache_millirt", mean(workers, &WorkerStats::twice_cache_millirt));

@@ -29,7 +29,7 @@ struct WorkerStats {
   // log
   Counter commits, entries, log_bytes, segments, unmerged_entries, unmerged_segments;
   // cache
-  Counter cache_values, cache_shortcuts, cache_used_bytes, cache_budget_bytes;
+  Counter cache_values, cache_shortcuts, cache_value_bytes, cache_used_bytes, cache_budget_bytes;
   Counter promotions, demotions, evictions, average_miss_millirt;
   // what a GET would cost with half, as much and twice the cache, estimated; 0: not known yet
   Counter half_cache_millirt, same_cache_millirt, twice_cache_millirt;

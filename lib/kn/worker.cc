@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kMailboxBytes = 2 * sizeof(pool::MailboxLine) + sizeof(pool::LogRecord);
 constexpr uint32_t kFrames = 512;
+constexpr uint64_t kPublishTurns = 4096;
 
 bool sensible(const WorkerConfig& c) noexcept {
   return c.workers != 0 && c.worker < c.workers && c.fetches_max != 0 && c.fetches_max <= 4096 &&
@@ -46,6 +47,8 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       cookies_(config.cookie_secret),
       sessions_(config.sessions_max, config.session_window),
       dac_(std::move(dac)),
+      cache_budget_wanted_(config.cache.budget_bytes),
+      cache_budget_reached_bytes_(config.cache.budget_bytes),
       frames_(kFrames),
       arena_(nullptr, [](std::byte* p) { std::free(p); }),
       fetches_(config.fetches_max),
@@ -92,7 +95,8 @@ bool Worker::busy() const noexcept {
 
 bool Worker::waiting() const noexcept {
   return tasks_ != 0 || deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||
-         wanted_.load(std::memory_order_relaxed) != attachment_;
+         wanted_.load(std::memory_order_relaxed) != attachment_ ||
+         cache_budget_wanted_.load(std::memory_order_relaxed) != cache_budget_reached_bytes_;
 }
 
 uint32_t Worker::poll() noexcept {
@@ -105,6 +109,8 @@ uint32_t Worker::poll() noexcept {
   replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
   lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_acquire);
   follow_index_root();
+
+  follow_cache_budget();
 
   work += receive();
   if (deferred_head_ != deferred_tail_) work += retry_deferred();
@@ -123,6 +129,8 @@ uint32_t Worker::poll() noexcept {
     stats_.busy_turns.add();
     stats_.busy_ns.add(clock_->now_ns() - began_ns);
     stats_unpublished_ = true;
+    // A worker that is never idle has figures to show, too.
+    if (stats_.busy_turns.get() % kPublishTurns == 0) publish_stats();
   } else if (stats_unpublished_) {
     publish_stats();
   }
@@ -221,6 +229,14 @@ void Worker::attach(const Attachment* attachment) noexcept {
   attached_.store(attachment_, std::memory_order_release);
 }
 
+/// Before anything of this turn refers to what the cache holds.
+void Worker::follow_cache_budget() noexcept {
+  const uint64_t wanted = cache_budget_wanted_.load(std::memory_order_relaxed);
+  if (wanted == cache_budget_reached_bytes_) return;
+  if (dac_->resize_step(wanted)) cache_budget_reached_bytes_ = wanted;
+  stats_unpublished_ = true;
+}
+
 /// A table that the root does not name is freed once no lease is left that was renewed before.
 void Worker::follow_index_root() noexcept {
   const uint64_t told = shared_->index_table.load(std::memory_order_relaxed);
@@ -252,6 +268,7 @@ void Worker::publish_stats() noexcept {
   const cache::DacStats c = dac_->stats();
   stats_.cache_values.set(c.values);
   stats_.cache_shortcuts.set(c.shortcuts);
+  stats_.cache_value_bytes.set(c.value_bytes);
   stats_.cache_used_bytes.set(c.used_bytes);
   stats_.cache_budget_bytes.set(c.budget_bytes);
   stats_.promotions.set(c.promotions);
@@ -259,9 +276,9 @@ void Worker::publish_stats() noexcept {
   stats_.evictions.set(c.evictions);
   stats_.average_miss_millirt.set(static_cast<uint64_t>(c.average_miss_rt * 1000));
   if (c.what_if.known) {
-    stats_.half_cache_millirt.set(static_cast<uint64_t>(c.what_if.half * 1000));
-    stats_.same_cache_millirt.set(static_cast<uint64_t>(c.what_if.same * 1000));
-    stats_.twice_cache_millirt.set(static_cast<uint64_t>(c.what_if.twice * 1000));
+    stats_.half_cache_millirt.set(cache::WhatIf::millirt(c.what_if.half));
+    stats_.same_cache_millirt.set(cache::WhatIf::millirt(c.what_if.same));
+    stats_.twice_cache_millirt.set(cache::WhatIf::millirt(c.what_if.twice));
   }
   const ingress::QueueCounters& i = ingress_->counters();
   stats_.datagrams_in.set(i.datagrams_in);

@@ -108,6 +108,10 @@ class Worker {
     wanted_.store(attachment);
   }
   const Attachment* attached_for_control() const noexcept { return attached_.load(); }
+  /// What the cache is to grow or shrink to, a step a turn; only if it shares its memory.
+  void set_cache_budget_for_control(uint64_t budget_bytes) noexcept {
+    cache_budget_wanted_.store(budget_bytes, std::memory_order_relaxed);
+  }
   /// kOk while the log can be written; otherwise the KN has to register again.
   Status log_status_for_control() const noexcept { return log_status_.load(); }
 
@@ -210,6 +214,7 @@ class Worker {
   bool detach_step() noexcept;
   void watch_log() noexcept;
   void keep_counts() noexcept;
+  void follow_cache_budget() noexcept;
   void follow_index_root() noexcept;
   void publish_stats() noexcept;
 
@@ -297,6 +302,8 @@ class Worker {
   Sessions sessions_;
   uint64_t sessions_made_ = 0;
   std::unique_ptr<cache::Dac> dac_;
+  std::atomic<uint64_t> cache_budget_wanted_;
+  uint64_t cache_budget_reached_bytes_;
   FramePool frames_;
 
   // registered memory: staging, read buffers, mailbox lines

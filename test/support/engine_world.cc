@@ -30,10 +30,17 @@ EngineWorld::EngineWorld(const EngineOptions& options) : options_(options) {
   rte_rcu_qsbr_init(rcu, options_.workers);
   shared_.rcu = rcu;
 
+  if (options_.divides_cache) {
+    auto pages = cache::make_page_pool(options_.worker.cache, options_.workers);
+    EXPECT_TRUE(pages.has_value());
+    cache_pages_ = std::move(*pages);
+  }
   std::vector<kn::Worker*> workers;
   for (uint16_t w = 0; w < options_.workers; ++w) {
     kn::WorkerConfig config = options_.worker;
     config.worker = w;
+    config.cache.pages = cache_pages_.get();
+    config.cache.share = w;
     config.workers = options_.workers;
     LoopbackQueue* queue = &network;
     if (w != 0) queue = other_networks_.emplace_back(std::make_unique<LoopbackQueue>()).get();
@@ -52,6 +59,8 @@ EngineWorld::EngineWorld(const EngineOptions& options) : options_(options) {
   cluster::KnControlConfig config;
   config.workers = options_.workers;
   config.name = "test";
+  if (options_.divides_cache) config.cache_share_bytes = options_.worker.cache.budget_bytes;
+  config.tuner = options_.tuner;
   control_ = std::make_unique<cluster::KnControl>(
       config, [this](std::string* why) { return connect(why); }, &clock, &shared_,
       std::move(workers), cluster::KnEvents{[](const std::string&) {}, [](const std::string&) {}});

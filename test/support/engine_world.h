@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/page_pool.h"
 #include "cluster/kn_control.h"
 #include "dpm/pool_file.h"
 #include "dpm/service.h"
@@ -23,7 +24,9 @@ struct EngineOptions {
   uint64_t pool_bytes = uint64_t{64} << 20;
   uint64_t segment_bytes = 256 * 1024;
   uint64_t index_buckets = 4096;
-  uint16_t workers = 1;  // that the KN says it has; the world runs worker 0
+  uint16_t workers = 1;        // that the KN says it has; the world runs worker 0
+  bool divides_cache = false;  // the workers' caches share one memory, and the tuner divides it
+  cache::TunerConfig tuner = {.period_ms = 10};
   kn::WorkerConfig worker = {.cache = {.budget_bytes = uint64_t{4} << 20}};
 };
 
@@ -45,6 +48,7 @@ class EngineWorld {
   LoopbackQueue network;
   ManualClock clock;
   kn::Worker& worker() { return *worker_; }
+  kn::Worker& other_worker(uint16_t w) { return *other_workers_[w - 1U]; }
   cluster::KnControl& control() { return *control_; }
   dpm::Service& service() { return *service_; }
   kn::Shared& shared() { return shared_; }
@@ -98,6 +102,7 @@ class EngineWorld {
   std::unique_ptr<dpm::Service> service_;
   std::vector<std::byte> rcu_memory_;
   kn::Shared shared_;
+  std::unique_ptr<cache::PagePool> cache_pages_;
   std::unique_ptr<kn::Worker> worker_;
   std::vector<std::unique_ptr<LoopbackQueue>> other_networks_;
   std::vector<std::unique_ptr<kn::Worker>> other_workers_;

@@ -13,6 +13,7 @@ constexpr uint64_t kIdleNs = 1'000'000;
 constexpr uint64_t kWaitingNs = 20'000;
 constexpr uint64_t kBusyNs = 500;
 constexpr uint64_t kControlIdleNs = 200'000;
+constexpr uint32_t kTunerPeriodMs = 20;  // memory moves in short runs, too
 
 }  // namespace
 
@@ -49,8 +50,14 @@ void KnNode::make_workers() {
   // A new secret at every start, as the appliance draws one.
   config.cookie_secret[0] = static_cast<uint8_t>(starts_);
   config.cookie_secret[1] = static_cast<uint8_t>(options_.kn_slot);
+  if (options_.workers > 1 && config.cache.policy == cache::Policy::kDac) {
+    auto pages = cache::make_page_pool(config.cache, options_.workers);
+    if (pages) cache_pages_ = std::move(*pages);  // else too small to be divided
+    config.cache.pages = cache_pages_.get();
+  }
   for (uint16_t w = 0; w < options_.workers; ++w) {
     config.worker = w;
+    config.cache.share = w;
     auto made = kn::Worker::create(config, &ingress_->queue(w), &clock_, shared_.get());
     if (!made) std::abort();
     kn::Worker* worker = made->get();
@@ -76,6 +83,8 @@ void KnNode::make_control() {
   config.lease_us = options_.lease_us;
   config.heartbeat_us = options_.heartbeat_us;
   config.reconnect_us = options_.reconnect_us;
+  if (cache_pages_) config.cache_share_bytes = options_.worker.cache.budget_bytes;
+  config.tuner.period_ms = kTunerPeriodMs;
   std::vector<kn::Worker*> workers;
   workers.reserve(workers_.size());
   for (const auto& w : workers_) workers.push_back(w.get());
@@ -97,6 +106,7 @@ void KnNode::kill() {
   environment_->say(options_.name, "killed");
   lcores_.clear();
   workers_.clear();
+  cache_pages_.reset();
   control_.reset();
   ingress_.reset();
   shared_.reset();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/page_pool.h"
 #include "cluster/kn_control.h"
 #include "kn/worker.h"
 #include "sim/node_clock.h"
@@ -61,6 +62,7 @@ class KnNode {
   std::unique_ptr<rte_rcu_qsbr, FreeAligned> rcu_;
   std::unique_ptr<kn::Shared> shared_;
   std::unique_ptr<ingress::Ingress> ingress_;
+  std::unique_ptr<cache::PagePool> cache_pages_;
   std::vector<std::unique_ptr<kn::Worker>> workers_;
   std::unique_ptr<cluster::KnControl> control_;
   std::vector<std::unique_ptr<Lcore>> lcores_;  // of the workers, then the control lcore's
