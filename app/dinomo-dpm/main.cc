@@ -130,7 +130,6 @@ bool stop(dpm::Service& service, Clock& clock) {
 int run(const DpmOptions& o) {
   SystemClock clock;
   std::string why;
-  const fabric::Driver* driver = fabric::find_driver(o.fabric);  // checked with the options
   dpm::PoolOptions wanted;
   if (!pool_options(o, clock, &wanted)) {
     spdlog::error("no random numbers from the kernel: {}", std::strerror(errno));
@@ -149,16 +148,17 @@ int run(const DpmOptions& o) {
     return 1;
   }
   const pool::Superblock& s = (*pool)->superblock();
-  auto target = driver->listen(o.listen,
-                               {.memory = (*pool)->memory(),
-                                .path = o.pool,
-                                .superblock_offset = (*pool)->superblock_offset(),
-                                .uuid = s.uuid,
-                                .node_id = s.node_id,
-                                .kn_slots = s.kn_slots,
-                                .persistence = (*pool)->persistence(),
-                                .device = o.fabric_device},
-                               &why);
+  const fabric::PoolExport exported{.memory = (*pool)->memory(),
+                                    .path = o.pool,
+                                    .superblock_offset = (*pool)->superblock_offset(),
+                                    .uuid = s.uuid,
+                                    .node_id = s.node_id,
+                                    .kn_slots = s.kn_slots,
+                                    .persistence = (*pool)->persistence(),
+                                    .device = o.fabric.device};
+  auto target = with_fabric(o.fabric, why, [&](const fabric::Driver& driver) {
+    return driver.listen(o.listen, exported, &why);
+  });
   if (!target) {
     spdlog::error("{}", why);
     return 1;

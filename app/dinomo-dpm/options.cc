@@ -3,18 +3,9 @@
 
 #include <bit>
 
-#include "fabric/driver.h"
-
 namespace dinomo::app {
 
 namespace {
-
-std::string check_fabric(const DpmOptions& o) {
-  if (fabric::find_driver(o.fabric) != nullptr) return "";
-  std::string known;
-  for (const fabric::Driver* d : fabric::drivers()) known += std::string(" ") + d->name;
-  return "fabric '" + o.fabric + "' is not in this build; it has:" + known;
-}
 
 std::string check_index_buckets(const DpmOptions& o) {
   if (o.index_buckets == 0 || std::has_single_bit(o.index_buckets)) return "";
@@ -69,11 +60,7 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
       {.help = "refuse to start where acknowledged writes would not survive a power failure"});
 
   table.group("Compute nodes");
-  table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
-  table.add("fabric_device", &o->fabric_device,
-            {.placeholder = "DEVICE",
-             .help = "RDMA device as ibv_devices names it, with :PORT if not 1; empty: the first "
-                     "that fits"});
+  add_fabric_options(table, &o->fabric);
   table.add("listen", &o->listen,
             {.placeholder = "ADDRESS",
              .help = "where compute nodes connect; for fabric shm the path of a socket to make, "
@@ -107,7 +94,6 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
   table.check([o] {
     return o->listen.empty() ? std::string("listen is missing: name the socket to listen on") : "";
   });
-  table.check([o] { return check_fabric(*o); });
   table.check([o] { return check_index_buckets(*o); });
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "app/common/fabric_choice.h"
 #include "app/common/log.h"
 #include "app/common/options.h"
 #include "dpm/pool_file.h"
@@ -25,8 +26,7 @@ struct DpmOptions {
   dpm::PersistenceChoice persistence = dpm::PersistenceChoice::kAuto;
   bool require_power_safe = false;
   // compute nodes
-  std::string fabric = "shm";
-  std::string fabric_device;
+  FabricChoice fabric;
   std::string listen;
   // work
   uint32_t merge_workers = 1;

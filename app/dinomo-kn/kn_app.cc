@@ -179,10 +179,11 @@ void KnApp::make_control() {
   workers.reserve(workers_.size());
   for (const auto& w : workers_) workers.push_back(w.get());
   const auto connect = [this](std::string* why) {
-    return fabric::find_driver(options_.fabric)
-        ->connect(
-            {.target = options_.dpm, .device = options_.fabric_device, .kn_slot = options_.kn_slot},
-            why);
+    return with_fabric(options_.fabric, *why, [&](const fabric::Driver& driver) {
+      return driver.connect(
+          {.target = options_.dpm, .device = options_.fabric.device, .kn_slot = options_.kn_slot},
+          why);
+    });
   };
   control_ = std::make_unique<cluster::KnControl>(
       config, connect, &clock_, &shared_, std::move(workers),

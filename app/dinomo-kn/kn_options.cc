@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "app/dinomo-kn/kn_options.h"
 
-#include "fabric/driver.h"
-
 namespace dinomo::app {
 
 namespace {
@@ -13,23 +11,12 @@ std::string check_cache_policy(const KnOptions& o) {
          "' is unknown: use dac, value-only, shortcut-only, static:FRACTION (0 to 1) or none";
 }
 
-std::string check_fabric(const KnOptions& o) {
-  if (fabric::find_driver(o.fabric) != nullptr) return "";
-  std::string known;
-  for (const fabric::Driver* d : fabric::drivers()) known += std::string(" ") + d->name;
-  return "fabric '" + o.fabric + "' is not in this build; it has:" + known;
-}
-
 void add_memory_node(OptionTable& table, KnOptions* o) {
   table.group("Memory node");
   table.add(
       "dpm", &o->dpm,
       {.placeholder = "TARGET", .help = "where dinomo-dpm is reached: what its --listen says"});
-  table.add("fabric", &o->fabric, {.placeholder = "DRIVER", .help = "one-sided access driver"});
-  table.add("fabric_device", &o->fabric_device,
-            {.placeholder = "DEVICE",
-             .help = "RDMA device as ibv_devices names it, with :PORT if not 1; empty: the first "
-                     "that fits"});
+  add_fabric_options(table, &o->fabric);
   table.add("kn_slot", &o->kn_slot,
             {.min = -1, .max = 1023, .help = "directory slot of this KN; -1 takes a free one"});
   table.add("name", &o->name,
@@ -115,7 +102,6 @@ void add_operation(OptionTable& table, KnOptions* o) {
 
 void add_checks(OptionTable& table, KnOptions* o) {
   table.check([o] { return check_cache_policy(*o); });
-  table.check([o] { return check_fabric(*o); });
   table.check([o] {
     return o->dpm.empty() ? "dpm is missing: name the socket of dinomo-dpm, as in --dpm "
                             "/run/dinomo/dpm.sock"

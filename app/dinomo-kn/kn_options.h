@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "app/common/fabric_choice.h"
 #include "app/common/idle.h"
 #include "app/common/log.h"
 #include "app/common/options.h"
@@ -17,8 +18,7 @@ namespace dinomo::app {
 
 struct KnOptions {
   // DPM
-  std::string fabric = "shm";
-  std::string fabric_device;
+  FabricChoice fabric;
   std::string dpm;
   int kn_slot = -1;
   std::string name = "dinomo-kn";

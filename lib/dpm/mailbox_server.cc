@@ -49,6 +49,7 @@ uint32_t MailboxServer::poll_cells(uint32_t slot, uint32_t worker) {
         pool::mailbox_offset(space_.superblock(), slot, worker, i));
     const uint64_t sequence =
         std::atomic_ref<uint64_t>(cell->request.sequence).load(std::memory_order_acquire);
+    if (sequence == 0) continue;  // never used
     // A reply that a crash left torn answers nobody.
     const bool answered = planted("torn-reply-answers") ? cell->reply.sequence == sequence
                                                         : pool::answers(cell->reply, sequence);

@@ -50,6 +50,9 @@ def options(c, refused):
     refused("kn: no number", kn("--lease-ms", "soon"), "lease-ms", "soon", status=2)
     refused("kn: unknown policy", kn("--cache-policy", "lru"), "lru", "shortcut-only", status=2)
     refused("kn: unknown fabric", kn("--fabric", "pigeon"), "pigeon", "shm", status=2)
+    refused("kn: unknown fallback", kn("--fabric", "mlx5", "--fabric-fallback", "pigeon"), "fabric_fallback",
+            "pigeon", "verbs", status=2)
+    refused("kn: fallback of shm", kn("--fabric-fallback", "verbs"), "fabric_fallback", "mlx5", status=2)
     refused("kn: options that contradict", kn("--lease-ms", "100", "--heartbeat-ms", "90"),
             "three times", status=2)
     refused("kn: no address", [a for a in kn() if a not in ("--ip", "10.77.0.2/24")], "--ip", status=2)

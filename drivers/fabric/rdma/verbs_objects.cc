@@ -144,7 +144,7 @@ Result<Port> open_port(const std::string& wanted, bool (*fits)(ibv_device*), std
     if (port.device.empty() ? !fits(device) : name != port.device) continue;
     if (!fits(device)) {
       *why = "device " + name + " cannot be driven by this fabric driver";
-      return std::unexpected(Status::kUnsupported);
+      return std::unexpected(Status::kNotFound);
     }
     port.device = name;
     port.context.reset(::ibv_open_device(device));

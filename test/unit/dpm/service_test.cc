@@ -349,8 +349,10 @@ TEST_F(ServiceTest, OddRequestsAreAnsweredOrIgnored) {
   auto line = pool::make_request(++sequence_, incarnation, MailboxOpcode::kSegmentGrant, {});
   auto torn = line;
   torn.args[4] = 5;
+  EXPECT_EQ(service_->stats().mailbox.torn, 0u);
   pool::store_mailbox_line(&cell(0, 0).request, torn);
   poll();
+  EXPECT_GT(service_->stats().mailbox.torn, 0u);
   EXPECT_NE(cell(0, 0).reply.sequence, sequence_);
   pool::store_mailbox_line(&cell(0, 0).request, line);
   poll();
