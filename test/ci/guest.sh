@@ -14,5 +14,5 @@ build=$root/build-guest
 # QEMU emulates no AVX-512.
 setup_build "$build" -Dmachine=x86-64-v3 -Dfuzzers=false
 ninja -C "$build" -j "$jobs" test/conformance/conformance_fabric_rdma_device test/tools/ack_writer \
-    app/dinomo-{bench/dinomo-bench,dpm/dinomo-dpm,kn/dinomo-kn}
+    app/dinomo-{bench/dinomo-bench,cli/dinomo-cli,dpm/dinomo-dpm,kn/dinomo-kn}
 exec "$root/test/guest/guest_test.py" "$build" --folder "$build/guest"
