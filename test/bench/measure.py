@@ -129,7 +129,8 @@ class Results:
     def show(self, what, options):
         rows = self.summary()
         wide = max([len(r["point"]) for r in rows] + [5])
-        print(f"\n{what}: median (least - most) of {options.rounds} rounds of {options.seconds} s\n")
+        each = f" of {options.seconds} s" if options.seconds else ""
+        print(f"\n{what}: median (least - most) of {options.rounds} rounds{each}\n")
         print("point".ljust(wide), *(title.rjust(13) for _, title, _ in self.COLUMNS), "  ops/s range")
         for r in rows:
             cells = [form.format(r[name]).rjust(13) if name in r else "-".rjust(13)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tests and planted bugs that doc/crash_testing.md names exist."""
+"""doc/crash_testing.md speaks of every defect of the prototype, and the tests and planted bugs that it
+names exist."""
 
 import pathlib
 import re
@@ -27,7 +28,14 @@ named = re.findall(r"`([A-Z]\w+(?:\.|/)\w+)`", "\n".join(rows))
 plants = re.findall(r"`([a-z]+(?:-[a-z]+)+)`", "\n".join(rows))
 defects = set(re.findall(r"^\| ([CDGP]\d+) ", text, re.MULTILINE))
 
-wrong = [f"{name}: no such test" for name in named if name not in tests]
+# Of the data plane; the others are the cluster's.
+required = {f"{kind}{n}" for kind, numbers in (("C", (1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15)), ("D", range(1, 6)),
+                                               ("G", range(1, 8)), ("P", range(1, 10))) for n in numbers}
+excused = set(re.findall(r"\b([CDGP]\d+) \(", text[text.index("Not shown by a test:"):]))
+
+wrong = [f"{name}: in no row of the table, and not said to be without a test"
+         for name in sorted(required - defects - excused)]
+wrong += [f"{name}: no such test" for name in named if name not in tests]
 wrong += [f"{name}: no such planted bug" for name in plants if name not in planted]
 wrong += [f"{name}: planted, but no test switches it on" for name in planted - listed]
 wrong += [f"{name}: switched on, but planted nowhere" for name in listed - planted]
