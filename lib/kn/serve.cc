@@ -186,8 +186,10 @@ void Worker::reply_value(const ReplyTo& to, Bytes value, const cache::ItemMeta& 
 void Worker::serve_hello(const Request& r) noexcept {
   stats_.others.add();
   const auto wanted = r.message.extras_as<wire::HelloExtras>();
-  // No reply is larger than its request, so a HELLO brings the room that its answer needs.
-  if (!wanted || r.datagram->payload.size() < wire::kHelloBytesMin) {
+  // No reply is larger than its request, so a HELLO brings the room that its answer needs, and
+  // comes alone: several of them would share it.
+  const auto header = load<wire::DatagramHeader>(r.datagram->payload.data());
+  if (!wanted || r.datagram->payload.size() < wire::kHelloBytesMin || header.messages != 1) {
     stats_.refused_bad.add();
     refuse(r, wire::Status::kBadRequest);
     return;

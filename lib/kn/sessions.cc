@@ -72,13 +72,13 @@ MutationClaim Sessions::claim(uint64_t session, uint64_t sequence) noexcept {
   return {MutationClaim::Kind::kNew, index};
 }
 
-void Sessions::finish(uint32_t index, uint64_t sequence, wire::Status status,
+void Sessions::finish(uint32_t index, uint64_t session, uint64_t sequence, wire::Status status,
                       uint64_t lsn) noexcept {
-  if (cells_[index].sequence() == sequence) cells_[index].finish(status, lsn);
+  if (holds(index, session, sequence)) cells_[index].finish(status, lsn);
 }
 
-void Sessions::forget(uint32_t index, uint64_t sequence) noexcept {
-  if (cells_[index].sequence() == sequence) cells_[index].forget();
+void Sessions::forget(uint32_t index, uint64_t session, uint64_t sequence) noexcept {
+  if (holds(index, session, sequence)) cells_[index].forget();
 }
 
 void Sessions::clear() noexcept {

@@ -88,9 +88,11 @@ class Sessions {
   uint32_t window() const noexcept { return window_; }
   MutationClaim claim(uint64_t session, uint64_t sequence) noexcept;
   MutationCell& cell(uint32_t index) noexcept { return cells_[index]; }
-  /// Sequence check for late finishers: the cell may have been taken over since.
-  void finish(uint32_t index, uint64_t sequence, wire::Status status, uint64_t lsn) noexcept;
-  void forget(uint32_t index, uint64_t sequence) noexcept;
+  /// Of the mutation that claimed the cell. A late one changes nothing: another mutation, or
+  /// another session, may have taken the cell over since.
+  void finish(uint32_t index, uint64_t session, uint64_t sequence, wire::Status status,
+              uint64_t lsn) noexcept;
+  void forget(uint32_t index, uint64_t session, uint64_t sequence) noexcept;
   void clear() noexcept;
 
  private:
@@ -102,6 +104,9 @@ class Sessions {
   };
   /// The session's slot; the least recently used of the probed ones is taken over if need be.
   uint32_t slot_of(uint64_t session) noexcept;
+  bool holds(uint32_t index, uint64_t session, uint64_t sequence) const noexcept {
+    return slots_[index / window_].session == session && cells_[index].sequence() == sequence;
+  }
 
   uint32_t window_;
   std::vector<Slot> slots_;

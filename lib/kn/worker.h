@@ -251,6 +251,7 @@ class Worker {
 
   // write_path.cc
   bool can_append() const noexcept;
+  void answer_duplicate(const Request& request, const MutationClaim& claim) noexcept;
   Status append(log::Op op, const Request& request, uint32_t session_cell) noexcept;
   Task run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCopy key) noexcept;
   void push_pending(const log::LogWriter::Appended& appended, uint64_t hash, const ReplyTo& to,

@@ -50,11 +50,7 @@ void Worker::serve_put(Request& r) noexcept {
   }
   const MutationClaim claim = sessions_.claim(r.session, r.message.header.sequence);
   if (claim.kind != MutationClaim::Kind::kNew) {
-    stats_.duplicates.add();
-    if (claim.kind != MutationClaim::Kind::kDone) return;
-    const MutationCell& cell = sessions_.cell(claim.cell);
-    const wire::VersionExtras version{log::item_version(attachment_->log_id, cell.lsn())};
-    replies_.add(reply_to(r), cell.status(), object_bytes(version));
+    answer_duplicate(r, claim);
     return;
   }
   const Status appended = locked_count_ != 0 && locked(r.hash)
@@ -64,7 +60,7 @@ void Worker::serve_put(Request& r) noexcept {
     stats_.puts.add();
     return;
   }
-  sessions_.forget(claim.cell, r.message.header.sequence);
+  sessions_.forget(claim.cell, r.session, r.message.header.sequence);
   if (pool_full_) {
     refuse(r, wire::Status::kNoSpace);
   } else {
@@ -130,11 +126,24 @@ void Worker::settle(const Pending& p) noexcept {
     dac_->update(p.hash, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
   }
   if (p.holds_key) unlock(p.hash);
-  sessions_.finish(p.session_cell, p.to.sequence, wire::Status::kOk, p.lsn);
+  sessions_.finish(p.session_cell, p.to.session, p.to.sequence, wire::Status::kOk, p.lsn);
   // Without a lease nothing is acknowledged; the write stands, and its retry will be told so.
   if (!lease_valid_) return;
   const wire::VersionExtras extras{version};
   replies_.add(p.to, wire::Status::kOk, object_bytes(extras));
+}
+
+/// What the first execution answered, if that is known by now.
+void Worker::answer_duplicate(const Request& r, const MutationClaim& claim) noexcept {
+  stats_.duplicates.add();
+  if (claim.kind != MutationClaim::Kind::kDone) return;
+  const MutationCell& cell = sessions_.cell(claim.cell);
+  if (cell.status() != wire::Status::kOk) {
+    replies_.add(reply_to(r), cell.status());
+    return;
+  }
+  const wire::VersionExtras version{log::item_version(attachment_->log_id, cell.lsn())};
+  replies_.add(reply_to(r), wire::Status::kOk, object_bytes(version));
 }
 
 void Worker::serve_delete(Request& r) noexcept {
@@ -145,10 +154,7 @@ void Worker::serve_delete(Request& r) noexcept {
   }
   const MutationClaim claim = sessions_.claim(r.session, r.message.header.sequence);
   if (claim.kind != MutationClaim::Kind::kNew) {
-    stats_.duplicates.add();
-    if (claim.kind == MutationClaim::Kind::kDone) {
-      replies_.add(reply_to(r), sessions_.cell(claim.cell).status());
-    }
+    answer_duplicate(r, claim);
     return;
   }
   if (locked_count_ < kLockedMax && !locked(r.hash)) {
@@ -165,7 +171,7 @@ void Worker::serve_delete(Request& r) noexcept {
     --tasks_;
     unlock(r.hash);
   }
-  sessions_.forget(claim.cell, r.message.header.sequence);
+  sessions_.forget(claim.cell, r.session, r.message.header.sequence);
   defer(r);
 }
 
@@ -198,11 +204,11 @@ Task Worker::run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCop
   --tasks_;
   unlock(hash);
   if (outcome == Outcome::kAbsent) {
-    sessions_.finish(session_cell, to.sequence, wire::Status::kNotFound, 0);
+    sessions_.finish(session_cell, to.session, to.sequence, wire::Status::kNotFound, 0);
     replies_.add(to, wire::Status::kNotFound);
     co_return;
   }
-  sessions_.forget(session_cell, to.sequence);
+  sessions_.forget(session_cell, to.session, to.sequence);
   wire::HintExtras hint{};
   hint.retry_us = 1000;
   stats_.refused_busy.add();

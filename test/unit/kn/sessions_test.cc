@@ -34,7 +34,7 @@ TEST(Sessions, ARetryIsAnsweredFromTheFirstOutcome) {
   const auto first = s.claim(5, 1);
   ASSERT_EQ(first.kind, Kind::kNew);
   EXPECT_EQ(s.claim(5, 1).kind, Kind::kRunning);
-  s.finish(first.cell, 1, wire::Status::kNotFound, 42);
+  s.finish(first.cell, 5, 1, wire::Status::kNotFound, 42);
   const auto again = s.claim(5, 1);
   ASSERT_EQ(again.kind, Kind::kDone);
   EXPECT_EQ(s.cell(again.cell).status(), wire::Status::kNotFound);
@@ -44,17 +44,17 @@ TEST(Sessions, ARetryIsAnsweredFromTheFirstOutcome) {
 TEST(Sessions, ARefusedMutationMayRunAgain) {
   Sessions s(16, 8);
   const auto first = s.claim(5, 1);
-  s.forget(first.cell, 1);
+  s.forget(first.cell, 5, 1);
   EXPECT_EQ(s.claim(5, 1).kind, Kind::kNew);
 }
 
 TEST(Sessions, WhatLeftTheWindowIsNotRunAgain) {
   Sessions s(16, 8);
   const auto old = s.claim(5, 1);
-  s.finish(old.cell, 1, wire::Status::kOk, 1);
+  s.finish(old.cell, 5, 1, wire::Status::kOk, 1);
   EXPECT_EQ(s.claim(5, 9).kind, Kind::kNew);  // same cell
   EXPECT_EQ(s.claim(5, 1).kind, Kind::kTooOld);
-  s.finish(old.cell, 1, wire::Status::kOk, 1);  // a late finisher changes nothing
+  s.finish(old.cell, 5, 1, wire::Status::kOk, 1);  // a late finisher changes nothing
   EXPECT_EQ(s.claim(5, 9).kind, Kind::kRunning);
 }
 
@@ -71,6 +71,22 @@ TEST(Sessions, TheLeastRecentlyUsedMakesRoom) {
     EXPECT_EQ(s.claim(session, 1).kind, Kind::kNew) << session;
     EXPECT_EQ(s.claim(session, 1).kind, Kind::kRunning) << session;
   }
+}
+
+TEST(Sessions, ALateFinisherOfAnEvictedSessionChangesNothing) {
+  Sessions s(8, 8);
+  const auto first = s.claim(1000, 1);
+  uint32_t taken_over = 0;
+  for (uint64_t session = 1; session <= 100; ++session) {
+    const auto other = s.claim(session, 1);  // every session begins with the same sequence
+    if (other.cell != first.cell) continue;
+    ++taken_over;
+    s.finish(first.cell, 1000, 1, wire::Status::kOk, 7);
+    EXPECT_EQ(s.claim(session, 1).kind, Kind::kRunning);
+    s.forget(first.cell, 1000, 1);
+    EXPECT_EQ(s.claim(session, 1).kind, Kind::kRunning);
+  }
+  EXPECT_GT(taken_over, 0u);
 }
 
 }  // namespace
