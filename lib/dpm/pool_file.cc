@@ -115,6 +115,16 @@ bool is_memory_file_system(const std::string& path) noexcept {
   return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC || info.f_type == HUGETLBFS_MAGIC;
 }
 
+/// Of a file: its size and blocks; of a directory: the names in it. DAX keeps a file's contents
+/// through a power failure, not the name that it has had for less than a journal's commit.
+bool make_durable(const std::string& path) noexcept {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool good = fsync(fd) == 0;
+  ::close(fd);
+  return good;
+}
+
 uint64_t device_bytes(const struct stat& info) noexcept {
   const std::string path = "/sys/dev/char/" + std::to_string(major(info.st_rdev)) + ":" +
                            std::to_string(minor(info.st_rdev)) + "/size";
@@ -226,15 +236,20 @@ Status PoolFile::create(const PoolOptions& options, std::string* why) {
     unlink(draft.c_str());
     return formatted;
   }
-  if (syscall(SYS_renameat2, AT_FDCWD, draft.c_str(), AT_FDCWD, options.path.c_str(),
-              1u /* RENAME_NOREPLACE */) != 0 &&
-      link(draft.c_str(), options.path.c_str()) != 0) {
+  if (!make_durable(draft) || (syscall(SYS_renameat2, AT_FDCWD, draft.c_str(), AT_FDCWD,
+                                       options.path.c_str(), 1u /* RENAME_NOREPLACE */) != 0 &&
+                               link(draft.c_str(), options.path.c_str()) != 0)) {
     const int error = errno;
     unlink(draft.c_str());
     return fail(status_of_errno(error), why,
                 "cannot put the new pool at " + options.path + ": " + std::strerror(error));
   }
   unlink(draft.c_str());
+  if (!make_durable(directory_of(options.path))) {
+    return fail(Status::kInternal, why,
+                "the new pool at " + options.path +
+                    " may not survive a power failure: " + std::strerror(errno));
+  }
   return Status::kOk;
 }
 

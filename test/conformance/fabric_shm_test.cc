@@ -18,7 +18,7 @@ constexpr size_t kPoolBytes = size_t{1} << 20;
 class ShmWorld final : public FabricWorld {
  public:
   explicit ShmWorld(pool::Persistence persistence) {
-    char name[] = "/tmp/dinomo-fabric-XXXXXX";
+    char name[] = "/dev/shm/dinomo-fabric-XXXXXX";  // memory: may pass for DAX
     directory_ = ::mkdtemp(name);
     path_ = directory_ + "/pool";
     const int fd = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);

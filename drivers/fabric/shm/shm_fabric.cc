@@ -2,8 +2,10 @@
 #include "drivers/fabric/shm/shm_fabric.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -63,6 +65,22 @@ Result<FileDescriptor> ask(int socket, const ConnectConfig& config, RendezvousRe
   return pool;
 }
 
+/// MAP_SYNC: on a DAX file system a block that this process is the first to write to is not the
+/// file's after a power failure, however well its bytes were flushed, unless the fault waits for
+/// the file system's journal. Only a pool that lies in memory anyway may do without.
+void* map_pool(int file, uint64_t bytes, pool::Persistence persistence) noexcept {
+  constexpr int kRights = PROT_READ | PROT_WRITE;
+  void* memory = ::mmap(nullptr, bytes, kRights, MAP_SHARED_VALIDATE | MAP_SYNC, file, 0);
+  if (memory != MAP_FAILED || errno != EOPNOTSUPP) return memory;
+  struct statfs info{};
+  const bool in_memory = ::fstatfs(file, &info) == 0 && info.f_type == TMPFS_MAGIC;
+  if (persistence == pool::Persistence::kDax && !in_memory) {
+    errno = EOPNOTSUPP;
+    return MAP_FAILED;
+  }
+  return ::mmap(nullptr, bytes, kRights, MAP_SHARED, file, 0);
+}
+
 }  // namespace
 
 Mapping::~Mapping() {
@@ -93,8 +111,8 @@ Result<std::unique_ptr<Fabric>> ShmFabric::connect(const ConnectConfig& config, 
            " is in use by another process; stop it, or choose another --kn-slot";
     return std::unexpected(locked);
   }
-  void* memory =
-      ::mmap(nullptr, reply.pool_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, mapping.file.get(), 0);
+  void* memory = map_pool(mapping.file.get(), reply.pool_bytes,
+                          static_cast<pool::Persistence>(reply.persistence));
   if (memory == MAP_FAILED) {
     *why = "cannot map the pool's " + std::to_string(reply.pool_bytes) + " bytes (" +
            system_error() + ")";
