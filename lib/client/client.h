@@ -9,8 +9,8 @@
 // The client looks after the rest by itself: HELLO and its cookie, one session for all KNs;
 // fetching the ring, again when a KN answers WRONG_OWNER; waiting when one answers MOVING or BUSY;
 // repeating with exponential back-off and jitter what stays unanswered, until the deadline. A
-// mutation keeps its sequence number through all of it, so it takes effect once. Replies that come
-// late or twice are counted and dropped.
+// mutation keeps its sequence number through all of it, by which servers know a repetition
+// (doc/protocol.md). Replies that come late or twice are counted and dropped.
 //
 // Two operations in flight at the same time have no order between them, also on one key.
 //

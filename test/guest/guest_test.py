@@ -29,9 +29,10 @@ STEPS = (
     ("conformance, two devices", SUITE.replace("{kn}", "rxe1"), False),
     ("conformance, two devices, 1 % of packets lost", LOSS + SUITE.replace("{kn}", "rxe1"), False),
     ("YCSB over soft-RoCE, KN and DPM", "{inside}/rdma_cluster.py {build}", False),
-    ("YCSB, 1 % of packets lost", "{inside}/rdma_cluster.py {build} --loss 1", False),
+    ("YCSB over soft-RoCE, 1 % of packets lost", "{inside}/rdma_cluster.py {build} --loss 1", False),
     ("round trips over soft-RoCE", "{inside}/rdma_rt.py {build}", False),
-    ("YCSB, the pool on devdax", "{inside}/rdma_cluster.py {build} --devdax", False),
+    ("YCSB over soft-RoCE, the pool on devdax", "{inside}/rdma_cluster.py {build} --devdax", False),
+    ("YCSB over shared memory, the pool on devdax", "{inside}/dax.py {build} devdax", False),
     ("pool on DAX: write, then panic", "{inside}/dax.py {build} write $JOB/journal", True),
     ("pool on DAX: all that was acknowledged", "{inside}/dax.py {build} check $JOB/journal", False),
     ("RDMA onto a DAX file is refused", "{inside}/dax.py {build} refuse", False),
@@ -68,15 +69,18 @@ def main():
     parser.add_argument("--folder")
     parser.add_argument("--only", default="")
     a = parser.parse_args()
+    steps = [step for step in STEPS if a.only in step[0]]
+    if not steps:
+        parser.error(f"no step has '{a.only}' in its name; there are: " + "; ".join(name for name, *_ in STEPS))
+    if not os.path.isdir(a.build):
+        parser.error(f"{a.build} is no build directory; test/ci/guest.sh makes one that fits")
     with tempfile.TemporaryDirectory(prefix="dinomo-guest-") as scratch:
         folder = os.path.abspath(a.folder or os.path.join(scratch, "kernel"))
         prepare(folder)
         names = {"build": shlex.quote(os.path.abspath(a.build)), "inside": os.path.join(HERE, "inside")}
         passed = failed = 0
         with Guest(folder, os.path.join(scratch, "pmem")) as guest:
-            for name, script, dies in STEPS:
-                if a.only not in name:
-                    continue
+            for name, script, dies in steps:
                 for word, value in names.items():
                     script = script.replace("{" + word + "}", value)
                 if run_step(guest, name, script, dies):

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "drivers/fabric/mlx5/send_queue.h"
-#include "drivers/fabric/rdma/rdma_queue.h"
+#include "drivers/fabric/rdma/pair_list.h"
 
 namespace dinomo::fabric::mlx5 {
 
@@ -19,13 +19,12 @@ class PairOwner {
   virtual void stop() noexcept = 0;
 };
 
-class Mlx5Path {
+class Mlx5Path : public rdma::PairList<SendQueue> {
  public:
   Mlx5Path(std::unique_ptr<PairOwner> owner, CompletionQueue* cq, std::unique_ptr<BlueFlame> flame,
            std::vector<SendQueue> pairs)
-      : owner_(std::move(owner)), flame_(std::move(flame)), cq_(cq), pairs_(std::move(pairs)) {}
+      : PairList(std::move(pairs)), owner_(std::move(owner)), flame_(std::move(flame)), cq_(cq) {}
 
-  uint32_t pairs() const noexcept { return static_cast<uint32_t>(pairs_.size()); }
   static constexpr uint32_t inline_bytes_max() noexcept { return kInlineBytesMax; }
 
   /// A full ring that has not been rung would stay full.
@@ -33,15 +32,6 @@ class Mlx5Path {
     if (pairs_[pair].room(kBlocksPerPostMax)) return true;
     if (!planted("full-ring-not-rung")) pairs_[pair].ring();
     return false;
-  }
-  void read(uint32_t pair, rdma::Remote remote, rdma::Local local, uint64_t tag) noexcept {
-    pairs_[pair].read(remote, local, tag);
-  }
-  void write(uint32_t pair, rdma::Remote remote, rdma::Local local, uint64_t tag) noexcept {
-    pairs_[pair].write(remote, local, tag);
-  }
-  void write_inline(uint32_t pair, rdma::Remote remote, Bytes from, uint64_t tag) noexcept {
-    pairs_[pair].write_inline(remote, from, tag);
   }
   void compare_swap(uint32_t pair, rdma::Remote remote, uint64_t expected, uint64_t desired,
                     rdma::Local local, uint64_t tag) noexcept {
@@ -65,11 +55,8 @@ class Mlx5Path {
     CompletionQueue::Entry entry;
     while (entries < max && cq_->next(&entry)) {
       ++entries;
-      for (SendQueue& pair : pairs_) {
-        if (pair.qpn() != entry.qpn) continue;
-        pair.retire(entry.index, status_of_syndrome(entry.syndrome), on_done);
-        break;
-      }
+      SendQueue* const pair = find(entry.qpn);
+      if (pair != nullptr) pair->retire(entry.index, status_of_syndrome(entry.syndrome), on_done);
     }
     cq_->update();
     return entries;
@@ -79,7 +66,6 @@ class Mlx5Path {
   std::unique_ptr<PairOwner> owner_;
   std::unique_ptr<BlueFlame> flame_;
   CompletionQueue* cq_;  // of the owner
-  std::vector<SendQueue> pairs_;
 };
 
 using Mlx5Queue = rdma::RdmaQueue<Mlx5Path>;

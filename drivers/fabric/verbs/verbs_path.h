@@ -6,17 +6,17 @@
 #include <vector>
 
 #include "drivers/fabric/rdma/data_plane.h"
+#include "drivers/fabric/rdma/pair_list.h"
 #include "drivers/fabric/verbs/send_list.h"
 
 namespace dinomo::fabric::verbs {
 
-class VerbsPath {
+class VerbsPath : public rdma::PairList<SendList> {
  public:
   /// `cq` is the loaned set's.
   VerbsPath(rdma::PairSetLoan loan, ibv_cq* cq, uint32_t inline_bytes, std::vector<SendList> pairs)
-      : loan_(std::move(loan)), cq_(cq), inline_bytes_(inline_bytes), pairs_(std::move(pairs)) {}
+      : PairList(std::move(pairs)), loan_(std::move(loan)), cq_(cq), inline_bytes_(inline_bytes) {}
 
-  uint32_t pairs() const noexcept { return static_cast<uint32_t>(pairs_.size()); }
   uint32_t inline_bytes_max() const noexcept { return inline_bytes_; }
 
   /// A full list that has not been rung would stay full.
@@ -24,15 +24,6 @@ class VerbsPath {
     if (pairs_[pair].room(kRequestsPerPostMax)) return true;
     ring_one(pairs_[pair]);
     return false;
-  }
-  void read(uint32_t pair, rdma::Remote remote, rdma::Local local, uint64_t tag) noexcept {
-    pairs_[pair].read(remote, local, tag);
-  }
-  void write(uint32_t pair, rdma::Remote remote, rdma::Local local, uint64_t tag) noexcept {
-    pairs_[pair].write(remote, local, tag);
-  }
-  void write_inline(uint32_t pair, rdma::Remote remote, Bytes from, uint64_t tag) noexcept {
-    pairs_[pair].write_inline(remote, from, tag);
   }
   void compare_swap(uint32_t pair, rdma::Remote remote, uint64_t expected, uint64_t desired,
                     rdma::Local local, uint64_t tag) noexcept {
@@ -56,7 +47,11 @@ class VerbsPath {
     std::array<ibv_wc, kPollEntries> wc;
     while (entries < max) {
       const int got = ::ibv_poll_cq(cq_, kPollEntries, wc.data());
-      for (int i = 0; i < got; ++i) retire(wc[static_cast<size_t>(i)], on_done);
+      for (int i = 0; i < got; ++i) {
+        const ibv_wc& entry = wc[static_cast<size_t>(i)];
+        SendList* const pair = find(entry.qp_num);
+        if (pair != nullptr) pair->retire(entry.wr_id, status_of(entry.status), on_done);
+      }
       if (got > 0) entries += static_cast<uint32_t>(got);
       if (got < static_cast<int>(kPollEntries)) break;
     }
@@ -70,19 +65,10 @@ class VerbsPath {
   static constexpr uint32_t kPollEntries = 16;
 
   void ring_one(SendList& pair) noexcept { refused_ |= !pair.ring(); }
-  template <class OnDone>
-  void retire(const ibv_wc& wc, OnDone&& on_done) noexcept {
-    for (SendList& pair : pairs_) {
-      if (pair.qpn() != wc.qp_num) continue;
-      pair.retire(wc.wr_id, status_of(wc.status), on_done);
-      return;
-    }
-  }
 
   rdma::PairSetLoan loan_;
   ibv_cq* cq_;
   uint32_t inline_bytes_;
-  std::vector<SendList> pairs_;
   bool refused_ = false;  // the device did not take a list: it is gone
 };
 

@@ -5,23 +5,28 @@
     dax.py BUILD_DIR write JOURNAL     a new pool on a file system with DAX; writes under load, then panics
     dax.py BUILD_DIR check JOURNAL     after the next boot: nothing that was acknowledged is missing
     dax.py BUILD_DIR refuse            RDMA onto a file with DAX is refused with a reason
+    dax.py BUILD_DIR devdax            the pool on a device without files, YCSB over shared memory
 """
 import json
 import subprocess
 import sys
 import time
 
-from paths import cluster
+from devdax import make_devdax_pool
+from paths import SMALL_YCSB, cluster, verify_test
 
 MOUNT = "/run/pmem"
 POOL = f"{MOUNT}/pool"
+ACKNOWLEDGED_MIN = 500  # fewer would prove little
 WRITE_SECONDS = 3  # less than what a file system's journal waits: the pool's own name has to be durable, too
 
 
 class DaxCluster(cluster.Cluster):
+    pool = POOL
+
     def dpm_command(self, *extra):
         command = super().dpm_command("--require-power-safe", *extra)
-        command[command.index("--pool") + 1] = POOL
+        command[command.index("--pool") + 1] = self.pool
         return command
 
 
@@ -65,6 +70,9 @@ def write(build, journal):
 def check(build, journal):
     mount(new=False)
     checks = cluster.Checks("test/guest/guest_test.py")
+    with open(journal, encoding="ascii") as file:
+        acknowledged = sum(line.startswith("a ") for line in file)
+    checks("acknowledged before the panic", acknowledged >= ACKNOWLEDGED_MIN, f"({acknowledged})")
     with DaxCluster(build, pool_bytes="256m", memory_mb=256) as c:
         writer = start(c, journal)
         report = ask(writer, "check")
@@ -91,6 +99,17 @@ def refuse(build):
     return checks.finish()
 
 
+def devdax(build):
+    checks = cluster.Checks("test/guest/guest_test.py")
+    with DaxCluster(build, memory_mb=256) as c:
+        c.pool = make_devdax_pool()
+        c.start_dpm()
+        verify_test.verify(SMALL_YCSB, c, checks)
+        checks.equal("persistence", c.stats("dpm")["persistence"], "dax")
+        c.end_in_order(checks)
+    return checks.finish()
+
+
 if __name__ == "__main__":
     _, build_dir, what, *rest = sys.argv
-    sys.exit({"write": write, "check": check, "refuse": refuse}[what](build_dir, *rest))
+    sys.exit({"write": write, "check": check, "refuse": refuse, "devdax": devdax}[what](build_dir, *rest))

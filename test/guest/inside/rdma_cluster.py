@@ -5,23 +5,12 @@
     rdma_cluster.py BUILD_DIR [--loss PERCENT] [--devdax]
 """
 import argparse
-import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
-from paths import cluster, verify_test
+from devdax import make_devdax_pool
+from paths import SMALL_YCSB, cluster, verify_test
 from rdma import RdmaCluster
-
-LAYOUT = "dinomo-1"
-
-
-def make_devdax_pool():
-    made = subprocess.run(["ndctl", "create-namespace", "-f", "-e", "namespace0.0", "--mode=devdax",
-                           "--map=mem"], check=True, capture_output=True, text=True)
-    device = "/dev/" + re.search(r'"chardev":"([^"]+)"', made.stdout).group(1)
-    subprocess.run(["pmempool", "create", "--layout", LAYOUT, "obj", device], check=True)
-    return device
 
 
 def main():
@@ -35,12 +24,11 @@ def main():
             subprocess.run(["tc", "qdisc", "replace", "dev", end, "root", "netem", "loss", f"{a.loss}%"],
                            check=True)
     check = cluster.Checks(" ".join(sys.argv))
-    told = SimpleNamespace(keys=2000, seconds=2, seed=1, cache=[10], workloads="abcdf", ip6=False)
     with RdmaCluster(a.build, pool_bytes="256m", memory_mb=256) as c:
         if a.devdax:
             c.pool = make_devdax_pool()
         c.start_dpm(*(["--require-power-safe"] if a.devdax else []))
-        verify_test.verify(told, c, check)
+        verify_test.verify(SMALL_YCSB, c, check)
         check.equal("persistence", c.stats("dpm")["persistence"], "dax" if a.devdax else "page-cache")
         with open(c.logs["kn"], encoding="utf-8") as log:
             check("the KN says that it uses verbs", "using verbs instead" in log.read())
