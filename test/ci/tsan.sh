@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 threaded=("$@")
-[ $# -gt 0 ] || threaded=(app_common idle index dpm client fabric)
+[ $# -gt 0 ] || threaded=(app_common cache idle index dpm client fabric)
 
 build=$root/build-tsan
 setup_build "$build" -Db_sanitize=thread -Db_lundef=false -Dfuzzers=false

@@ -8,6 +8,7 @@
     dax.py BUILD_DIR devdax            the pool on a device without files, YCSB over shared memory
 """
 import json
+import re
 import subprocess
 import sys
 import time
@@ -37,6 +38,13 @@ def mount(new):
         subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "/dev/pmem0"], check=True)
     subprocess.run(["mkdir", "-p", MOUNT], check=True)
     subprocess.run(["mount", "-o", "dax=always", "/dev/pmem0", MOUNT], check=True)
+
+
+def waits_for_the_journal(pid):
+    """True if all that a process maps of the pool is mapped with MAP_SYNC ("sf" in its VmFlags)."""
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
+        mappings = re.findall(rf" {POOL}\n(?:\w+:.*\n)*?VmFlags: (.*)", file.read())
+    return bool(mappings) and all("sf" in flags.split() for flags in mappings)
 
 
 def ask(writer, line):
@@ -80,6 +88,9 @@ def check(build, journal):
         checks("every key was read", report["checked"] == 500)
         checks.equal("wrong or missing after the panic", report["violations"], 0)
         checks.equal("persistence", c.stats("dpm")["persistence"], "dax")
+        for name in ("kn", "dpm"):
+            checks(f"{name}'s first write to a block waits for the file system",
+                   waits_for_the_journal(c.processes[name].pid))
         writer.stdin.close()
         writer.wait()
         for name in ("kn", "dpm"):
