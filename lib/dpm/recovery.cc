@@ -2,6 +2,8 @@
 // Recovery of the index; recovery_logs.cc has that of logs and segments.
 #include "dpm/recovery.h"
 
+#include <sys/mman.h>
+
 #include <atomic>
 
 #include "common/planted.h"
@@ -18,6 +20,8 @@ using pool::GlobalAddress;
 namespace {
 
 constexpr uint64_t kBucketsPerPiece = 4096;
+constexpr uint64_t kPageBytes = 4096;
+constexpr uint64_t kHeadsAhead = 8;
 
 /// Walks chains of a range of head buckets of one table. Other ranges are walked at the same time;
 /// no chain is in two of them, and crossed chains are told by OverflowPool::mark_used.
@@ -33,12 +37,20 @@ class ChainScan {
         may_be_moved_(may_be_moved),
         validate_(validate) {}
 
+  /// Entries are all over the pool: each is a miss of the CPU's caches, so ask early.
+  void prefetch(uint64_t head_index) noexcept {
+    if (!validate_) return;
+    for (const Slot& slot : head_at(head_index)->slots) {
+      const uint64_t offset = GlobalAddress(slot.address).offset_bytes();
+      if (slot.hash != 0 && offset < space_.memory().size()) __builtin_prefetch(space_.at(offset));
+    }
+  }
+
   void chain(uint64_t head_index) noexcept {
-    auto* bucket = space_.record<Bucket>(table_.offset_bytes() + head_index * sizeof(Bucket));
+    Bucket* bucket = head_at(head_index);
     head_ = head_index;
     if (!check_head(bucket)) return;  // in the next table
     for (uint32_t n = 1;; ++n) {
-      prefetch_entries(*bucket);
       for (Slot& slot : bucket->slots) {
         if (slot.hash != 0) check(slot);
       }
@@ -57,6 +69,9 @@ class ChainScan {
   uint64_t locks_cleared = 0;
 
  private:
+  Bucket* head_at(uint64_t head_index) noexcept {
+    return space_.record<Bucket>(table_.offset_bytes() + head_index * sizeof(Bucket));
+  }
   uint64_t expected() const noexcept { return index::chain_header(table_.version(), head_); }
   uint64_t offset_of(const void* of) noexcept {
     return static_cast<uint64_t>(static_cast<const std::byte*>(of) - space_.memory().data());
@@ -82,15 +97,6 @@ class ChainScan {
       mend_header(head, expected() | moved);
     }
     return moved == 0;
-  }
-
-  /// Three at a time: each is a miss of the CPU's caches.
-  void prefetch_entries(const Bucket& bucket) noexcept {
-    if (!validate_) return;
-    for (const Slot& slot : bucket.slots) {
-      const uint64_t offset = GlobalAddress(slot.address).offset_bytes();
-      if (slot.hash != 0 && offset < space_.memory().size()) __builtin_prefetch(space_.at(offset));
-    }
   }
 
   void check(Slot& slot) noexcept {
@@ -158,8 +164,27 @@ void settle_resize(Recovery& r, index::IndexWriter& index) {
   });
 }
 
+namespace {
+
+/// Maps what will be read in any order, in order: a page fault for every entry would cost more than
+/// the rest of recovery. Where the kernel does not know how, nothing is lost but time.
+void map_segments(Recovery& r) {
+  r.workers.parallel_for(r.segments.size(), 1, [&](uint64_t begin, uint64_t end) {
+    for (uint64_t id = begin; id < end; ++id) {
+      const Bytes bytes = r.segments.bytes(static_cast<uint32_t>(id));
+      const auto address = reinterpret_cast<uintptr_t>(bytes.data());
+      const uint64_t into_page = address % kPageBytes;
+      madvise(r.space.at(r.segments.offset(static_cast<uint32_t>(id)) - into_page),
+              bytes.size() + into_page, MADV_POPULATE_READ);
+    }
+  });
+}
+
+}  // namespace
+
 void recover_index(Recovery& r, index::IndexWriter& index, index::OverflowPool& overflow,
                    bool validate) {
+  if (validate) map_segments(r);
   std::atomic<uint64_t> items{0};
   std::atomic<uint64_t> unlocked{0};
   const pool::TableRef next = index.next_table();
@@ -168,7 +193,10 @@ void recover_index(Recovery& r, index::IndexWriter& index, index::OverflowPool& 
     const bool may_be_moved = next && table != next;
     r.workers.parallel_for(table.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
       ChainScan scan(r, overflow, table, may_be_moved, validate);
-      for (uint64_t i = begin; i < end; ++i) scan.chain(i);
+      for (uint64_t i = begin; i < end; ++i) {
+        if (i + kHeadsAhead < end) scan.prefetch(i + kHeadsAhead);
+        scan.chain(i);
+      }
       items.fetch_add(scan.items);
       unlocked.fetch_add(scan.locks_cleared);
     });
