@@ -17,6 +17,8 @@ struct RunArguments {
   bool replay = false;   // print what happens
   bool shrink = true;    // a failing run is made smaller
   uint32_t jobs = 0;     // 0: one a core
+  bool until_failure = false;
+  std::vector<std::string> reach;  // what has to be counted, "all" for everything that is
   std::string history;   // file for the history of the last seed
   std::string coverage;  // file for the sums, JSON
 };

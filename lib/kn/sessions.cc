@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "common/align.h"
+#include "common/planted.h"
 
 namespace dinomo::kn {
 
@@ -28,6 +29,7 @@ uint64_t make_cookie(const CookieSecret& secret, const ingress::Peer& peer,
 
 bool CookieChecker::valid(const ingress::Peer& peer, uint64_t session, uint64_t cookie) noexcept {
   if (session == 0) return false;
+  if (planted("cookie-not-checked")) return true;
   Verified& v = verified_[(session ^ peer.remote_port) % verified_.size()];
   if (v.session == session && v.cookie == cookie && v.port == peer.remote_port &&
       v.address == peer.remote_address) {
@@ -50,7 +52,7 @@ uint32_t Sessions::slot_of(uint64_t session) noexcept {
   uint32_t victim = home & mask;
   for (uint32_t i = 0; i < kProbesMax; ++i) {
     const uint32_t at = (home + i) & mask;
-    if (slots_[at].session == session) return at;
+    if (slots_[at].session == session || planted("session-not-compared")) return at;
     if (slots_[at].used < slots_[victim].used) victim = at;
   }
   slots_[victim].session = session;
@@ -63,7 +65,8 @@ MutationClaim Sessions::claim(uint64_t session, uint64_t sequence) noexcept {
   slots_[last_slot_].used = ++tick_;
   const uint32_t index = last_slot_ * window_ + static_cast<uint32_t>(sequence & (window_ - 1));
   MutationCell& cell = cells_[index];
-  if (cell.sequence() == sequence && cell.state() != MutationCell::State::kFree) {
+  if (cell.sequence() == sequence && cell.state() != MutationCell::State::kFree &&
+      !planted("duplicate-executed")) {
     const bool done = cell.state() == MutationCell::State::kDone;
     return {done ? MutationClaim::Kind::kDone : MutationClaim::Kind::kRunning, index};
   }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "common/planted.h"
 #include "kn/awaiters.h"
 
 namespace dinomo::kn {
@@ -194,7 +195,7 @@ void Worker::attach(const Attachment* attachment) noexcept {
   log_.reset();
   fabric_.reset();
   unmerged_.clear();
-  dac_->clear();
+  if (!planted("cache-kept-over-attach")) dac_->clear();
   sessions_.clear();
   locked_count_ = 0;
   segment_requested_ = merge_watch_running_ = pool_full_ = false;

@@ -3,6 +3,7 @@
 // going: segments from the DPM, and following its merge.
 #include <cassert>
 
+#include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
 #include "pool/mailbox.h"
@@ -26,6 +27,7 @@ bool Worker::can_append() const noexcept {
 }
 
 bool Worker::locked(uint64_t hash) const noexcept {
+  if (planted("key-not-held")) return false;
   for (uint32_t i = 0; i < locked_count_; ++i) {
     if (locked_[i] == hash) return true;
   }
@@ -117,11 +119,11 @@ void Worker::settle(const Pending& p) noexcept {
   const Bytes key(p.entry + sizeof h, h.key_bytes);
   const bool tombstone = static_cast<log::Op>(h.op) == log::Op::kDelete;
   unmerged_.add(p.hash, p.lsn, p.address, tombstone);
-  mark_stale(p.hash);
+  if (!planted("stale-fetch-fills")) mark_stale(p.hash);
   const uint64_t version = log::item_version(h.log_id, h.lsn);
   if (tombstone) {
-    dac_->remove(p.hash, key);
-  } else {
+    if (!planted("deleted-kept-in-cache")) dac_->remove(p.hash, key);
+  } else if (!planted("stale-cache-kept")) {
     const Bytes value(key.data() + key.size(), h.value_bytes);
     dac_->update(p.hash, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
   }
@@ -130,7 +132,9 @@ void Worker::settle(const Pending& p) noexcept {
   // Without a lease nothing is acknowledged; the write stands, and its retry will be told so.
   if (!lease_valid_) return;
   const wire::VersionExtras extras{version};
-  replies_.add(p.to, wire::Status::kOk, object_bytes(extras));
+  const bool mixed_up = planted("reply-to-wrong-request") && pending_head_ != pending_tail_;
+  const ReplyTo& to = mixed_up ? pending_[pending_head_ % kPendingMax].to : p.to;
+  replies_.add(to, wire::Status::kOk, object_bytes(extras));
 }
 
 /// What the first execution answered, if that is known by now.
@@ -268,7 +272,7 @@ Task Worker::run_merge_watch() noexcept {
   const uint64_t merged_lsn = load<uint64_t>(to.data());
   const uint64_t merged_sequence =
       load<uint64_t>(to.data() + offsetof(pool::LogRecord, merged_sequence) - kLine);
-  unmerged_.forget(merged_lsn);
+  unmerged_.forget(merged_lsn + (planted("forgotten-before-merge") ? 1 : 0));
   log_->note_merged(merged_sequence);
 }
 
