@@ -36,8 +36,9 @@ int run(int argc, char** argv) {
   running->add_flag("--replay", runs.replay, "tell what happens, first seed only");
   running->add_flag("!--no-shrink", runs.shrink, "do not make failing runs smaller");
   running->add_flag("--until-failure", runs.until_failure, "end at the first seed that fails");
-  running->add_option("--reach", runs.reach,
-                      "fail unless these were reached by some seed; all: everything that is counted");
+  running->add_option(
+      "--reach", runs.reach,
+      "fail unless these were reached by some seed; all: everything that is counted");
 #ifdef DINOMO_PLANTED_BUGS
   std::string plant;
   running->add_option("--plant", plant, "switch a planted bug on");

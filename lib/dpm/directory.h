@@ -34,9 +34,10 @@ class Directory {
   bool taken(uint32_t slot) noexcept;
   uint32_t incarnation(uint32_t slot) noexcept { return kn(slot).incarnation; }
 
-  /// Ends the slot's incarnation; its state becomes `state`. Takes access away first from those that
-  /// `from` names, which may be kBusy (nothing was changed then). kOk when all its logs are merged and closed; a
-  /// merge that cannot go on gives its status, and seal() may be called again later.
+  /// Ends the slot's incarnation; its state becomes `state`. Takes access away first from those
+  /// that `from` names, which may be kBusy (nothing was changed then). kOk when all its logs are
+  /// merged and closed; a merge that cannot go on gives its status, and seal() may be called again
+  /// later.
   enum class Revoke : uint8_t {
     kNobody,
     kEarlier,  // processes that held the slot before the one that holds it now

@@ -173,7 +173,8 @@ void LogWriter::on_complete(fabric::Completion* completion, Status status) noexc
   LogWriter& writer = *commit->writer;
   ++writer.commits_done_;
   if (!ok(status) && ok(writer.failure_)) writer.failure_ = status;
-  if (!ok(writer.failure_) && !planted("hole-acknowledged")) return;  // nothing after a hole in the log is durable
+  if (!ok(writer.failure_) && !planted("hole-acknowledged"))
+    return;  // nothing after a hole in the log is durable
   writer.durable_lsn_ = commit->end_lsn;
   writer.staging_durable_ = commit->staging_end;
 }

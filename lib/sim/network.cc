@@ -25,7 +25,7 @@ bool Network::blocked(const Ip& from, const Ip& to) const {
 
 void Network::send(const NetworkAddress& from, const NetworkAddress& to, Bytes payload) {
   ++counters_.sent;
-  if (tap_ != nullptr) tap_->deliver(from, to, payload, false);
+  if (tap_) tap_(from, to, payload);
   if (chance(faults_.loss_ppm)) {
     ++counters_.lost;
     return;

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <utility>
@@ -25,7 +26,7 @@ struct NetworkFaults {
   uint32_t loss_ppm = 0;
   uint32_t duplicate_ppm = 0;
   uint64_t duplicate_late_ns = 0;  // the second copy of a datagram, at most
-  uint32_t reorder_ppm = 0;  // held back for reorder_ns
+  uint32_t reorder_ppm = 0;        // held back for reorder_ns
   uint64_t reorder_ns = 200'000;
   uint32_t corrupt_ppm = 0;
   uint32_t misroute_ppm = 0;  // to a neighbouring port of the same machine
@@ -49,7 +50,7 @@ struct NetworkCounters {
   uint64_t misrouted = 0;
   uint64_t partitioned = 0;
   uint64_t two_receivers = 0;  // more than one machine had the address
-  uint64_t nobody = 0;  // nobody was attached there when it arrived
+  uint64_t nobody = 0;         // nobody was attached there when it arrived
 };
 
 class Network final : public Handler {
@@ -76,8 +77,10 @@ class Network final : public Handler {
   void block(const Ip& from, const Ip& to) { blocked_.emplace(from, to); }
   void unblock(const Ip& from, const Ip& to) { blocked_.erase({from, to}); }
   void unblock_all() { blocked_.clear(); }
-  /// Sees every datagram that is sent, nullptr: nobody does.
-  void set_tap(Port* tap) noexcept { tap_ = tap; }
+  /// Sees every datagram that is sent; nullptr: nobody does.
+  using Tap =
+      std::function<void(const NetworkAddress& from, const NetworkAddress& to, Bytes payload)>;
+  void set_tap(Tap tap) { tap_ = std::move(tap); }
   const NetworkCounters& counters() const noexcept { return counters_; }
   EventLoop& loop() noexcept { return *loop_; }
 
@@ -102,7 +105,7 @@ class Network final : public Handler {
   NetworkCounters counters_;
   std::map<NetworkAddress, std::vector<Port*>> ports_;
   std::set<std::pair<Ip, Ip>> blocked_;
-  Port* tap_ = nullptr;
+  Tap tap_;
   std::vector<Packet> packets_;
   std::vector<uint32_t> free_;
 };

@@ -15,8 +15,8 @@ constexpr uint32_t kLogShift = 48;  // of log::item_version()
 
 bool gives_version(const sim::Operation& o) {
   const bool touches = o.opcode == wire::Opcode::kTouch || o.opcode == wire::Opcode::kGetAndTouch;
-  return wire::is_mutation(o.opcode) && !touches && o.answered() &&
-         o.status == wire::Status::kOk && o.version != 0;
+  return wire::is_mutation(o.opcode) && !touches && o.answered() && o.status == wire::Status::kOk &&
+         o.version != 0;
 }
 
 std::string check_key(uint16_t owner, std::vector<const sim::Operation*> given) {

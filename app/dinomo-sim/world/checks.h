@@ -17,8 +17,8 @@ std::string check_no_internal(const sim::History& history);
 /// began after the reply to another has the higher one.
 std::string check_versions(const Cluster& cluster, const sim::History& history);
 
-/// The cost table: a shortcut hit takes 1 round trip, a miss 2 and hardly ever more, an absent key 1,
-/// a group commit 1. Of the KNs that run.
+/// The cost table: a shortcut hit takes 1 round trip, a miss 2 and hardly ever more, an absent key
+/// 1, a group commit 1. Of the KNs that run.
 std::string check_round_trips(Cluster* cluster, bool exact);
 
 /// Nothing waits and nothing is under way in any worker.

@@ -28,11 +28,11 @@ Cluster::Cluster(const Scenario& s, uint64_t seed, Environment* environment)
   for (uint32_t c = 0; c < s.clients; ++c) {
     clients_.push_back(std::make_unique<ClientNode>(environment, client_options(c)));
   }
-  forger_ = std::make_unique<Forger>(
-      environment, Forger::Options{.count = s.forgeries,
-                                   .window_ns = s.fault_window_ms * kMs,
-                                   .keys = static_cast<uint32_t>(s.keys),
-                                   .seed = random_.next()});
+  forger_ =
+      std::make_unique<Forger>(environment, Forger::Options{.count = s.forgeries,
+                                                            .window_ns = s.fault_window_ms * kMs,
+                                                            .keys = static_cast<uint32_t>(s.keys),
+                                                            .seed = random_.next()});
   faults_ = std::make_unique<Faults>(this, s, random_.next());
 }
 

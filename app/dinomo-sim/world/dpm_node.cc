@@ -85,7 +85,8 @@ Status DpmNode::start() {
 
 void DpmNode::kill() {
   if (!service_) return;
-  environment_->say(options_.name, target_ != nullptr ? "killed" : "stopped in the middle of a turn");
+  environment_->say(options_.name,
+                    target_ != nullptr ? "killed" : "stopped in the middle of a turn");
   memory_.stop_at_drain(0, false);
   lcore_.reset();
   service_.reset();

@@ -35,8 +35,9 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
       }
     };
   }
-  for (const char* what : {"kn kill", "kn pause", "kn fenced", "kn replaced", "dpm kill", "dpm pause",
-                           "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
+  for (const char* what :
+       {"kn kill", "kn pause", "kn fenced", "kn replaced", "dpm kill", "dpm pause",
+        "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
     injected_[what] = 0;
   }
   plan(Fault::kKnKill, s.kn_kills);
@@ -68,7 +69,8 @@ void Faults::end() {
   environment_->fabric.set_observer(nullptr);
   environment_->network.unblock_all();
   for (const auto& dpm : cluster_->dpms()) dpm->stop_at_drain(0, false);
-  for (uint16_t slot = 0; slot < Cluster::kFencerSlot; ++slot) environment_->fabric.cut(slot, false);
+  for (uint16_t slot = 0; slot < Cluster::kFencerSlot; ++slot)
+    environment_->fabric.cut(slot, false);
 }
 
 void Faults::on_event(uint64_t argument) {
@@ -203,7 +205,8 @@ void Faults::take_over(KnNode* kn) {
   const uint64_t lease_ns = scenario_.lease_ms * kMs;
   const uint64_t dead_for_ns = random_.below(4 * lease_ns);
   if (random_.below(3) != 0) {
-    environment_->say(kn->name(), "held for dead; paused for " + std::to_string(dead_for_ns / 1000) + " us");
+    environment_->say(kn->name(),
+                      "held for dead; paused for " + std::to_string(dead_for_ns / 1000) + " us");
     kn->pause(now_ns() + dead_for_ns);
   }
   fencer_.fence(slot, [this, slot, lease_ns](bool fenced) {

@@ -35,8 +35,9 @@ void Fencer::fence(uint16_t victim, std::function<void(bool)> done) {
     lcore_->wake();
     return;
   }
-  lcore_ = std::make_unique<Lcore>(&environment_->loop, &environment_->fabric, LcoreCosts{},
-                                   [this] { return turn(); }, [this] { return busy() ? kIdleNs : kIdleNs * 10'000; });
+  lcore_ = std::make_unique<Lcore>(
+      &environment_->loop, &environment_->fabric, LcoreCosts{}, [this] { return turn(); },
+      [this] { return busy() ? kIdleNs : kIdleNs * 10'000; });
 }
 
 bool Fencer::connect() {
@@ -105,10 +106,10 @@ kn::Task Fencer::run() {
     if (!ok(status)) break;
     const uint64_t cell =
         pool::mailbox_offset(superblock_, own_slot_, superblock_.workers_per_kn, 0);
-    const Bytes line =
-        registering ? request(pool::MailboxOpcode::kRegister, 0, {1, kStandby, 0, 0, 0})
-                    : request(pool::MailboxOpcode::kFenceKn, incarnation,
-                              {victim_, victim_incarnation, 0, 0, 0});
+    const Bytes line = registering
+                           ? request(pool::MailboxOpcode::kRegister, 0, {1, kStandby, 0, 0, 0})
+                           : request(pool::MailboxOpcode::kFenceKn, incarnation,
+                                     {victim_, victim_incarnation, 0, 0, 0});
     const uint64_t sequence = sequence_;
     status = co_await kn::write(queue, cell, line, {}, Purpose::kMailbox);
     pool::MailboxLine reply{};

@@ -22,7 +22,8 @@ Forger::Forger(Environment* environment, const Options& options)
       own_{ingress::parse_address("10.0.3.66")->address, kPort} {
   if (options.count == 0) return;
   environment->network.attach(own_, this);
-  environment->network.set_tap(this);
+  environment->network.set_tap(
+      [this](const auto& from, const auto& to, Bytes payload) { on_request(from, to, payload); });
   for (uint64_t i = 0; i < options.count; ++i) {
     environment->loop.at(random_.below(options.window_ns), id_, i);
   }
@@ -35,13 +36,12 @@ Forger::~Forger() {
   environment_->network.detach(own_, this);
 }
 
-void Forger::deliver(const sim::NetworkAddress& from, const sim::NetworkAddress& to, Bytes payload,
-                     bool) {
-  if (to == own_) {
-    // Sees a reply twice: when it is sent, and when it comes. Either is enough.
-    received_bytes_ += payload.size();
-    return;
-  }
+void Forger::deliver(const sim::NetworkAddress&, const sim::NetworkAddress&, Bytes payload, bool) {
+  received_bytes_ += payload.size();
+}
+
+void Forger::on_request(const sim::NetworkAddress& from, const sim::NetworkAddress& to,
+                        Bytes payload) {
   const wire::Reader reader(payload, wire::Kind::kRequest);
   const wire::DatagramHeader& h = reader.header();
   if (sending_ || h.kind != static_cast<uint8_t>(wire::Kind::kRequest) || h.session == 0) {
@@ -83,7 +83,8 @@ void Forger::on_event(uint64_t) {
   std::array<std::byte, kRequestBytesMax> buffer;
   wire::Writer writer(buffer, h);
   wire::MessageHeader m{};
-  m.opcode = static_cast<uint8_t>(random_.below(4) == 0 ? wire::Opcode::kDelete : wire::Opcode::kPut);
+  m.opcode =
+      static_cast<uint8_t>(random_.below(4) == 0 ? wire::Opcode::kDelete : wire::Opcode::kPut);
   m.sequence = kFarAhead + ++sequence_;
   const std::string key = "key" + std::to_string(random_.below(options_.keys));
   const bool put = m.opcode == static_cast<uint8_t>(wire::Opcode::kPut);
@@ -92,7 +93,7 @@ void Forger::on_event(uint64_t) {
                       put ? as_bytes("forged") : Bytes());
   const Bytes datagram = writer.finish();
   ++sent_;
-  sent_bytes_ += datagram.size();
+  if (from == own_) sent_bytes_ += datagram.size();
   environment_->say("forger", "a request with a false session to " + key);
   sending_ = true;
   environment_->network.send(from, kn_, datagram);

@@ -27,12 +27,14 @@ class Forger final : private sim::Handler, private sim::Network::Port {
   Forger& operator=(const Forger&) = delete;
 
   uint64_t sent() const noexcept { return sent_; }
-  /// Bytes of replies beyond those of the requests, at worst: without a valid cookie none may be.
+  /// More bytes came back than were sent, which without a valid cookie must not be. Says nothing if
+  /// the network doubles datagrams.
   bool amplified() const noexcept { return received_bytes_ > sent_bytes_; }
 
  private:
   void on_event(uint64_t argument) override;
-  /// Taps the network for requests of clients, and gets the forger's own replies.
+  /// Of clients, from which sessions and cookies are stolen.
+  void on_request(const sim::NetworkAddress& from, const sim::NetworkAddress& to, Bytes payload);
   void deliver(const sim::NetworkAddress& from, const sim::NetworkAddress& to, Bytes payload,
                bool corrupted) override;
 
@@ -48,7 +50,7 @@ class Forger final : private sim::Handler, private sim::Network::Port {
   uint64_t sequence_ = 0;
   bool sending_ = false;  // what the tap sees is the forger's own
   uint64_t sent_ = 0;
-  uint64_t sent_bytes_ = 0;
+  uint64_t sent_bytes_ = 0;  // in its own name
   uint64_t received_bytes_ = 0;
 };
 

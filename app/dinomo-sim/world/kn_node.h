@@ -21,7 +21,7 @@ struct KnOptions {
   std::string ip = "10.0.1.1";
   std::string dpm = "dpm0";
   uint16_t kn_slot = 0;
-  uint8_t number = 0;  // of the process, in its cluster
+  uint8_t number = 0;                   // of the process, in its cluster
   std::vector<wire::KnRecord> members;  // of a cluster whose ring does not change
   uint16_t workers = 1;
   kn::WorkerConfig worker;

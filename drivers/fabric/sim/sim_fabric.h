@@ -86,7 +86,7 @@ class SimQueue final : public Queue {
   std::deque<SimOperation*> unlaunched_;  // first operations of their chains
   SimOperation* chain_end_ = nullptr;     // of the last one that is not launched
   uint32_t in_flight_ = 0;                // signalled ones
-  std::deque<uint64_t> reads_until_ns_;  // when the last reads_in_flight_max reads were over
+  std::deque<uint64_t> reads_until_ns_;   // when the last reads_in_flight_max reads were over
 };
 
 }  // namespace dinomo::fabric::sim

@@ -56,9 +56,9 @@ class SimQueue;
 struct Connection {
   SimTarget* target = nullptr;  // null: the node is gone
   uint16_t kn_slot = 0;
-  bool open = true;      // the KN holds it
-  bool revoked = false;  // nothing lands any more
-  bool cut = false;      // the link is down
+  bool open = true;           // the KN holds it
+  bool revoked = false;       // nothing lands any more
+  bool cut = false;           // the link is down
   uint64_t card_free_ns = 0;  // the KN's card takes one operation after another
 };
 
