@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "client/internal.h"
+#include "common/planted.h"
 
 namespace dinomo::client {
 
@@ -318,6 +319,10 @@ void Client::expire(Request* r) noexcept {
       ++counters_.timeouts;
       if (r->transmissions >= options_.attempts_max) return give_up(r, Status::kTimeout);
       if (r->timeouts >= 2) want_ring();  // the owner may be gone
+      if (planted("retry-is-new") && wire::is_mutation(r->opcode)) {
+        mutations_[r->sequence & (mutations_.size() - 1)] = nullptr;
+        r->sequence = 0;
+      }
       requeue(r);
       break;
   }

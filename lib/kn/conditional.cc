@@ -7,6 +7,7 @@
 //
 // What fails is appended, too, without a key: the outcome belongs to the session, and a retry gets
 // it whoever answers then. So a failure costs what a success costs, one entry in a batch.
+#include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
 
@@ -26,9 +27,10 @@ void Worker::serve_mutation(Request& r) noexcept {
   const Operation& op = r.operation;
   Status status = Status::kNoResource;
   if (!is_conditional(op)) {
-    if (!locks_.holds(r.hash)) status = append(r, decide(op, nullptr, {}), claim.cell, false);
+    const bool held = locks_.holds(r.hash) && !planted("key-not-held");
+    if (!held) status = append(r, decide(op, nullptr, {}), claim.cell, false);
     if (ok(status)) stats_.puts.add();
-  } else if (locks_.take(r.hash)) {
+  } else if (locks_.take(r.hash) || planted("key-not-held")) {
     status = start_conditional(r, claim.cell);
     if (!ok(status)) locks_.give(r.hash);
   }

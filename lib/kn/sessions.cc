@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "common/align.h"
+#include "common/planted.h"
 #include "ingress/driver.h"
 #include "pool/format.h"
 
@@ -87,7 +88,7 @@ uint32_t Sessions::admit(uint64_t session) noexcept {
 
 MutationClaim Sessions::claim(uint64_t session, uint64_t sequence) noexcept {
   uint32_t slot = last_slot_;
-  if (slots_[slot].session != session) {
+  if (slots_[slot].session != session && !planted("session-not-compared")) {
     slot = find(session);
     if (slot == kNone) {
       if (session_birth_ms(session) <= horizon_ms_) return {MutationClaim::Kind::kLost, 0};
@@ -99,7 +100,8 @@ MutationClaim Sessions::claim(uint64_t session, uint64_t sequence) noexcept {
   slots_[slot].used_ns = now_ns_;
   const uint32_t index = slot * window_ + static_cast<uint32_t>(sequence & (window_ - 1));
   MutationCell& cell = cells_[index];
-  if (cell.sequence() == sequence && cell.state() != MutationCell::State::kFree) {
+  if (cell.sequence() == sequence && cell.state() != MutationCell::State::kFree &&
+      !planted("duplicate-executed")) {
     const bool done = cell.state() == MutationCell::State::kDone;
     return {done ? MutationClaim::Kind::kDone : MutationClaim::Kind::kRunning, index};
   }

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "common/decimal.h"
+#include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
 #include "pool/mailbox.h"
@@ -83,10 +84,10 @@ void Worker::settle(const Pending& p) noexcept {
   if (op != log::Op::kOutcome) {
     --pending_of(p.hash);
     unmerged_.add(p.hash, p.lsn, p.address, op == log::Op::kDelete);
-    mark_stale(p.hash);
+    if (!planted("stale-fetch-fills")) mark_stale(p.hash);
     if (op == log::Op::kDelete) {
-      dac_->remove(p.hash, key);
-    } else {
+      if (!planted("deleted-kept-in-cache")) dac_->remove(p.hash, key);
+    } else if (!planted("stale-cache-kept")) {
       const uint64_t version = log::item_version(h.log_id, h.lsn);
       dac_->update(p.hash, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
     }
@@ -116,7 +117,9 @@ void Worker::acknowledge(const Pending& p, const log::EntryHeader& h, Bytes valu
     return replies_.add(p.to, status, object_bytes(item), value);
   }
   const wire::VersionExtras extras{version};
-  replies_.add(p.to, status, object_bytes(extras), counter ? value : Bytes());
+  const bool mixed_up = planted("reply-to-wrong-request") && pending_head_ != pending_tail_;
+  const ReplyTo& to = mixed_up ? pending_[pending_head_ % kPendingMax].to : p.to;
+  replies_.add(to, status, object_bytes(extras), counter ? value : Bytes());
 }
 
 /// What was appended but is not known to be durable is not answered: the client asks again. A front
@@ -181,7 +184,7 @@ Task Worker::run_merge_watch() noexcept {
   const uint64_t merged_lsn = load<uint64_t>(to.data());
   const uint64_t merged_sequence =
       load<uint64_t>(to.data() + offsetof(pool::LogRecord, merged_sequence) - kLine);
-  unmerged_.forget(merged_lsn);
+  unmerged_.forget(merged_lsn + (planted("forgotten-before-merge") ? 1 : 0));
   log_->note_merged(merged_sequence);
 }
 

@@ -196,7 +196,7 @@ Status SimIngress::start(std::string*) {
 
 void SimIngress::stop() {
   if (!started_) return;
-  for (const auto& address : addresses()) network_->detach(address);
+  for (const auto& address : addresses()) network_->detach(address, this);
   started_ = capabilities_.link_up = false;
 }
 
