@@ -16,6 +16,7 @@ static_assert(DINOMO_BAD_REQUEST == static_cast<int>(wire::Status::kBadRequest))
 static_assert(DINOMO_TOO_LARGE == static_cast<int>(wire::Status::kTooLarge));
 static_assert(DINOMO_UNSUPPORTED == static_cast<int>(wire::Status::kUnsupported));
 static_assert(DINOMO_BAD_VERSION == static_cast<int>(wire::Status::kBadVersion));
+static_assert(DINOMO_TOO_OLD == static_cast<int>(wire::Status::kTooOld));
 static_assert(DINOMO_NO_SPACE == static_cast<int>(wire::Status::kNoSpace));
 static_assert(DINOMO_INTERNAL == static_cast<int>(wire::Status::kInternal));
 static_assert(DINOMO_PING == static_cast<int>(wire::Opcode::kPing));
@@ -39,7 +40,6 @@ extern "C" {
 
 const char* dinomo_status_name(dinomo_status status) {
   switch (status) {
-    case DINOMO_TOO_OLD: return "too-old";
     case DINOMO_TIMEOUT: return "timeout";
     case DINOMO_UNREACHABLE: return "unreachable";
     case DINOMO_OUTCOME_UNKNOWN: return "outcome-unknown";
