@@ -74,7 +74,7 @@ void add_sessions(OptionTable& table, KnOptions* o) {
             {.unit = "s",
              .min = 1,
              .max = 86'400,
-             .help = "a session unused for longer makes room if it is needed"});
+             .help = "a session unused for longer may be forgotten: clients are told so"});
   table.add(
       "cookie_period_s", &o->cookie_period_s,
       {.unit = "s",

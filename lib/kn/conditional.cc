@@ -21,7 +21,8 @@ constexpr uint32_t kNoPlaceRetryUs = 100'000;  // of a new session
 void Worker::serve_mutation(Request& r) noexcept {
   MutationClaim claim;
   if (r.session != 0) {
-    claim = sessions_.claim(r.session, r.sequence);
+    const bool repeated = (r.operation.flags & wire::kRepeated) != 0;
+    claim = sessions_.claim(r.session, r.sequence, repeated);
     if (claim.kind != MutationClaim::Kind::kNew) return serve_duplicate(r, claim);
   }
   const Operation& op = r.operation;
@@ -105,6 +106,7 @@ bool Worker::conclude(const Request& r, const Decision& decision, uint32_t sessi
 /// What the first execution answered, if that is known by now; or why nobody can tell.
 void Worker::serve_duplicate(Request& r, const MutationClaim& claim) noexcept {
   switch (claim.kind) {
+    case MutationClaim::Kind::kUnknown: look_up_session(r.session); return defer(r);
     case MutationClaim::Kind::kLost: return refuse(r, wire::Status::kSessionLost);
     case MutationClaim::Kind::kTooOld: return refuse(r, wire::Status::kTooOld);
     case MutationClaim::Kind::kFull:
@@ -114,13 +116,13 @@ void Worker::serve_duplicate(Request& r, const MutationClaim& claim) noexcept {
   }
   stats_.duplicates.add();
   if (claim.kind != MutationClaim::Kind::kDone) return;  // the first one will be answered
-  const MutationCell& cell = sessions_.cell(claim.cell);
-  if (cell.status() != wire::Status::kOk) return refuse(r, cell.status());
-  const wire::VersionExtras version{log::item_version(attachment_->log_id, cell.lsn())};
+  const MutationOutcome outcome = sessions_.cell(claim.cell).outcome();
+  if (outcome.status != wire::Status::kOk) return refuse(r, outcome.status);
+  const wire::VersionExtras version{outcome.version};
   const wire::Opcode opcode = r.operation.opcode;
   if (opcode == wire::Opcode::kIncr || opcode == wire::Opcode::kDecr) {
     replies_.add(reply_to(r), wire::Status::kOk, object_bytes(version),
-                 print_number(cell.result(), scratch_));
+                 print_number(outcome.result, scratch_));
   } else if (opcode == wire::Opcode::kGetAndTouch) {
     Request kept = r;
     if (!retain(&kept)) return defer(r);

@@ -17,7 +17,6 @@ namespace {
 constexpr uint64_t kMailboxPollNs = 20'000;  // between looks at a reply
 constexpr uint64_t kMailboxPatienceNs = 2'000'000'000;
 constexpr uint64_t kSegmentRetryNs = 1'000'000;  // after a refusal
-constexpr uint64_t kMergeWatchNs = 1'000'000;    // between looks at the merge's progress
 
 }  // namespace
 
@@ -101,17 +100,19 @@ void Worker::acknowledge(const Pending& p, const log::EntryHeader& h, Bytes valu
   const auto status = static_cast<wire::Status>(h.outcome);
   const auto opcode = static_cast<wire::Opcode>(p.to.opcode);
   const bool counter = opcode == wire::Opcode::kIncr || opcode == wire::Opcode::kDecr;
+  const bool changed = status == wire::Status::kOk;
+  const uint64_t version = changed ? log::item_version(h.log_id, h.lsn) : 0;
   if (p.to.session != 0) {
-    const uint64_t number = counter ? parse_decimal(as_text(value)).value_or(0) : 0;
-    sessions_.finish(p.session_cell, p.to.session, p.to.sequence, status, p.lsn, number);
+    const MutationOutcome outcome{status, version,
+                                  counter ? parse_decimal(as_text(value)).value_or(0) : 0};
+    sessions_.finish(p.session_cell, p.to.session, p.to.sequence, outcome);
   }
   if (!lease_valid_) {
     // Without a lease nothing is acknowledged; the write stands, and its retry will be told so.
     if (p.to.front_end != nullptr) replies_.add(p.to, wire::Status::kInternal);
     return;
   }
-  if (status != wire::Status::kOk) return replies_.add(p.to, status);
-  const uint64_t version = log::item_version(h.log_id, h.lsn);
+  if (!changed) return replies_.add(p.to, status);
   if (opcode == wire::Opcode::kGetAndTouch) {
     const wire::ItemExtras item{version, h.expiry_ms, h.item_flags, 0};
     return replies_.add(p.to, status, object_bytes(item), value);
@@ -181,10 +182,10 @@ Task Worker::run_merge_watch() noexcept {
   merge_watch_ns_ = now_ns_ + kMergeWatchNs;
   if (!ok(got) || detaching_) co_return;
   constexpr size_t kLine = offsetof(pool::LogRecord, merged_lsn);
-  const uint64_t merged_lsn = load<uint64_t>(to.data());
+  merged_lsn_ = load<uint64_t>(to.data());
   const uint64_t merged_sequence =
       load<uint64_t>(to.data() + offsetof(pool::LogRecord, merged_sequence) - kLine);
-  unmerged_.forget(merged_lsn + (planted("forgotten-before-merge") ? 1 : 0));
+  unmerged_.forget(merged_lsn_ + (planted("forgotten-before-merge") ? 1 : 0));
   log_->note_merged(merged_sequence);
 }
 

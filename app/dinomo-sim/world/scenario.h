@@ -37,7 +37,7 @@ struct Scenario {
   uint64_t expiry_percent = 0;
   uint64_t ttl_ms = 50;
   uint64_t value_bytes = 900;
-  uint64_t exactly_once = 0;
+  uint64_t exactly_once = 1;
   uint64_t check = 1;
   // The clients' network.
   uint64_t delay_us = 5;
