@@ -20,7 +20,7 @@ constexpr std::array<Mode, kVerbs> kModes = {
     Mode::kSet,     Mode::kSet,    Mode::kSet,     Mode::kSet, Mode::kSet,  Mode::kSet,
     Mode::kSet,     Mode::kSet,    Mode::kSet,     Mode::kSet, Mode::kIncr, Mode::kSet};
 
-constexpr int64_t kRelativeSecondsMax = 60 * 60 * 24 * 30;
+constexpr int64_t kRelativeSecondsMax = int64_t{30} * 24 * 60 * 60;
 constexpr std::string_view kNoreply = "noreply";
 
 bool find_verb(std::string_view name, Verb* verb) noexcept {

@@ -98,7 +98,7 @@ std::string_view take_flags(std::string_view words, Command* c) noexcept {
   for (std::string_view w = next_token(&words); !w.empty(); w = next_token(&words)) {
     const char flag = w.front();
     if (!kKnownFlags.contains(flag)) return "CLIENT_ERROR invalid flag";
-    bool& before = seen[static_cast<size_t>(flag)];
+    bool& before = seen[static_cast<unsigned char>(flag)];
     if (before) return "CLIENT_ERROR duplicate flag";
     before = true;
     if (const auto refusal = take_flag(flag, w.substr(1), c); !refusal.empty()) return refusal;
