@@ -23,6 +23,7 @@ Status status_of(wire::Status s) noexcept {
     case wire::Status::kTooLarge: return Status::kOutOfRange;
     case wire::Status::kUnsupported: return Status::kUnsupported;
     case wire::Status::kBadVersion: return Status::kVersion;
+    case wire::Status::kTooOld: return Status::kStale;
     case wire::Status::kNoSpace: return Status::kNoSpace;
     case wire::Status::kBusy:
     case wire::Status::kMoving: return Status::kBusy;
@@ -112,6 +113,7 @@ void Client::on_reply(Request* r, const wire::DatagramHeader& header,
       return want_ring();
     case wire::Status::kMoving: ++counters_.moving; return on_retry_later(r, m);
     case wire::Status::kBusy: ++counters_.busy; return on_retry_later(r, m);
+    case wire::Status::kTooOld: return give_up(r, Status::kStale);
     default: return on_final(r, m);
   }
 }

@@ -17,7 +17,7 @@ using telemetry::Counter;
 
 struct WorkerStats {
   // requests
-  Counter requests, gets, puts, deletes, others;
+  Counter requests, gets, puts, deletes, conditionals, others;
   Counter refused_session, refused_owner, refused_busy, refused_bad, refused_lease;
   Counter duplicates;  // retried mutations answered from the session window, or ignored
   Counter deferred;    // waited for room in the log or for a locked key

@@ -63,6 +63,7 @@ enum class Status : uint8_t {
   kTooLarge = 33,     // key, value or reply over the limits
   kUnsupported = 34,  // opcode unknown to this version
   kBadVersion = 35,   // the reply's header carries the version that the server speaks
+  kTooOld = 36,       // a mutation behind the window: whether it ran is forgotten
   kNoSession = 64,    // no or no valid cookie, or the session expired: say HELLO again
   kWrongOwner = 65,   // fetch the ring again; extras: HintExtras
   kMoving = 66,       // partition in hand-over, retry after the hint
