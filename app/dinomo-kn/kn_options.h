@@ -35,6 +35,10 @@ struct KnOptions {
   uint16_t tx_descriptors = 1024;
   ingress::RxChecksum rx_checksum = ingress::RxChecksum::kAuto;
   uint32_t sessions_max = 1024;
+  // memcached's protocol
+  uint16_t memcached_port = 0;
+  std::string memcached_networks;
+  std::string memcached_tcp;
   // cache
   uint64_t cache_bytes = uint64_t{256} << 20;
   std::string cache_policy = "dac";

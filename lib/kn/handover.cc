@@ -107,8 +107,8 @@ ErrandDesk::ErrandDesk(HandOver* hand_over, uint16_t place, Clock* clock) noexce
 
 void ErrandDesk::start(Errand* e) noexcept {
   e->place = place_;
-  const auto owner = static_cast<uint16_t>(
-      worker_of(routing_hash(e->operation.key), hand_over_.workers()));
+  const auto owner =
+      static_cast<uint16_t>(worker_of(routing_hash(e->operation.key), hand_over_.workers()));
   if (worker_ != nullptr && owner == place_) {
     worker_->submit(e->operation, tag_of(e));
   } else if (hand_over_.send(owner, e)) {

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "ingress/ingress.h"
 #include "kn/front_end.h"
 #include "kn/operation.h"
 
@@ -81,7 +82,7 @@ class HandOver {
   };
   using Ring = std::unique_ptr<rte_ring, RingDelete>;
   struct Place {
-    Ring errands;   // null: not a worker's
+    Ring errands;  // null: not a worker's
     Ring outcomes;
     Waker* waker = nullptr;
   };
