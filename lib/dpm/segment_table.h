@@ -43,10 +43,21 @@ class SegmentTable final : public index::KeySource {
  public:
   SegmentTable(pool::Space& space, uint32_t reserve);
 
-  /// Start-up: reads all headers. Afterwards live bytes are to be counted with add_live(), then
-  /// settle() decides what is free.
-  void load();
-  void settle();
+  /// Start-up: reads all headers; those that a crash left torn in the middle of a grant become free
+  /// ones with a later generation. Returns segments in use whose header is damaged, for
+  /// restore_header() or reset_header(). Afterwards live bytes are to be counted with add_live(),
+  /// then settle() decides what is free. Offsets of those whose state it had to change because the
+  /// index refers to them go to *kept.
+  std::vector<uint32_t> load();
+  void settle(std::vector<uint64_t>* kept);
+
+  bool header_sound(uint32_t id) noexcept;
+  /// Start-up: what a damaged header said. The state is not touched.
+  void restore_header(uint32_t id, const Grant& grant, uint32_t generation) noexcept;
+  /// Start-up: free, with a later generation than the header says.
+  void reset_header(uint32_t id) noexcept;
+  /// Start-up: a segment whose log is not merged so far cannot be free.
+  void reopen(uint32_t id) noexcept;
 
   /// A free segment, its header durable and open. `urgent` grants may use the reserve. kNoSpace.
   Result<uint32_t> grant(const Grant& grant, bool urgent) noexcept;

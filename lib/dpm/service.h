@@ -25,6 +25,8 @@ struct ServiceConfig {
   uint32_t reclaim_grace_ms = 50;  // an emptied segment is not granted again for so long
   uint32_t reserve_segments = 2;   // only for urgent grants: deletes go on when the pool is full
   uint32_t index_grace_ms = 3000;  // as for reclaim, but of the index; longer than any KN's lease
+  bool validate_index = false;     // at start, also after a clean stop
+  DamageLog::Sink on_damage = {};  // hears of what recovery mends; from any thread
 };
 
 struct ServiceStats {
@@ -75,6 +77,7 @@ class Service {
   ServiceStats stats();
 
   const RecoveryReport& recovery() const noexcept { return report_; }
+  const DamageLog& damage() const noexcept { return damage_; }
   index::IndexWriter& index() noexcept { return *index_; }
   index::Resizer& resizer() noexcept { return *resizer_; }
   SegmentTable& segments() noexcept { return segments_; }
@@ -83,6 +86,8 @@ class Service {
   Service(pool::Space& space, Clock& clock, const ServiceConfig& config, Log log);
   void begin_boot() noexcept;
   Status recover(std::string* why);
+  Status merge_logs(std::string* why);
+  void count_torn_tails() noexcept;
   uint32_t poll_index();
   void beat() noexcept;
   pool::PoolState& state() noexcept;
@@ -92,6 +97,7 @@ class Service {
   const ServiceConfig config_;
   Log log_;
   RecoveryReport report_;
+  DamageLog damage_;
   SegmentTable segments_;
   std::unique_ptr<index::OverflowPool> overflow_;
   std::unique_ptr<index::IndexWriter> index_;
