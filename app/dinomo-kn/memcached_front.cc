@@ -9,6 +9,9 @@ namespace dinomo::app {
 namespace {
 
 constexpr uint32_t kErrandsMax = 256;
+// Clients and tools judge by the number what a server understands: it is that of the memcached whose
+// commands are served.
+constexpr std::string_view kVersion = "1.6.18-dinomo-" DINOMO_VERSION;
 static_assert(memcached::UdpServer::kSlots <= kErrandsMax && MemcachedTcp::kSlots <= kErrandsMax);
 
 }  // namespace
@@ -39,7 +42,7 @@ std::unique_ptr<MemcachedFront> MemcachedFront::create(
   }
   memcached::ServerConfig config;
   config.networks = *ingress::NetworkList::parse(options.memcached_networks, why);
-  config.version = DINOMO_VERSION;
+  config.version = kVersion;
   config.stats = [f = front.get()](char* out, size_t capacity) {
     return f->write_stats(out, capacity);
   };
@@ -76,7 +79,7 @@ size_t MemcachedFront::write_stats(char* out, size_t capacity) const noexcept {
   const memcached::StatsFacts facts{.pid = static_cast<uint64_t>(::getpid()),
                                     .uptime_s = (clock_->now_ns() - began_ns_) / 1'000'000'000,
                                     .unix_s = clock_->unix_ms() / 1000,
-                                    .version = DINOMO_VERSION};
+                                    .version = kVersion};
   return memcached::write_stats(facts, counters_, shared_->stats, out, capacity);
 }
 
