@@ -36,11 +36,13 @@ class Builder {
   }
   void add_item_options(CLI::App* sub) {
     add_ttl(sub);
-    sub->add_option("--flags", s_.item_flags, "32 bits of your own, stored with the item");
+    sub->add_option("--flags", s_.item_flags, "32 bits of your own, stored with the item")
+        ->check(CLI::NonNegativeNumber);
   }
   void add_ttl(CLI::App* sub) {
     sub->add_option("--ttl-ms", s_.ttl_ms,
-                    "Let the item expire after so many milliseconds; 0: never");
+                    "Let the item expire after so many milliseconds; 0: never")
+        ->check(CLI::NonNegativeNumber);
   }
   void add_output(CLI::App* sub) {
     sub->add_option("-o,--output", s_.output, "Write the value to this file instead of stdout");
@@ -76,7 +78,9 @@ void add_writes(Builder& build, Settings& s) {
   }
   CLI::App* const cas =
       build.keyed("cas", "Store VALUE under KEY if the item has version VERSION", run_cas);
-  cas->add_option("VERSION", s.version, "As get --json tells it")->required();
+  cas->add_option("VERSION", s.version, "As get --json tells it")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
   build.add_value(cas);
   build.add_item_options(cas);
   build.add_value(build.keyed("append", "Add VALUE behind the value of KEY", run_append));
@@ -86,16 +90,21 @@ void add_writes(Builder& build, Settings& s) {
        {Storing{"incr", "Add DELTA to the number under KEY and print it", run_increment},
         Storing{"decr", "Take DELTA from the number under KEY and print it", run_decrement}}) {
     CLI::App* const sub = build.keyed(c.name, c.help, c.run);
-    sub->add_option("DELTA", s.delta, "1 if left out");
-    sub->add_option("--initial", s.initial, "Make the item with this number if there is none");
+    sub->add_option("DELTA", s.delta, "1 if left out")->check(CLI::NonNegativeNumber);
+    sub->add_option("--initial", s.initial, "Make the item with this number if there is none")
+        ->check(CLI::NonNegativeNumber);
     build.add_ttl(sub);
   }
   CLI::App* const touch =
       build.keyed("touch", "Let KEY expire TTL_MS milliseconds from now", run_touch);
-  touch->add_option("TTL_MS", s.ttl_ms, "Milliseconds; 0: never")->required();
+  touch->add_option("TTL_MS", s.ttl_ms, "Milliseconds; 0: never")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
   CLI::App* const gat =
       build.keyed("gat", "Print the value of KEY, and touch it", run_get_and_touch);
-  gat->add_option("TTL_MS", s.ttl_ms, "Milliseconds; 0: never")->required();
+  gat->add_option("TTL_MS", s.ttl_ms, "Milliseconds; 0: never")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
   build.add_output(gat);
 }
 

@@ -30,9 +30,7 @@ void finish(void* context, const Completion& c) {
 
 }  // namespace
 
-std::optional<uint64_t> Reply::number() const noexcept {
-  return parse_decimal(text());
-}
+std::optional<uint64_t> Reply::number() const noexcept { return parse_decimal(text()); }
 
 Reply Blocking::call(Operation operation) {
   return std::move(call_many(std::span(&operation, 1)).front());

@@ -14,7 +14,8 @@ namespace dinomo::kn {
 
 namespace {
 constexpr uint32_t kBusyRetryUs = 1000;
-}
+constexpr uint32_t kNoPlaceRetryUs = 100'000;  // of a new session
+}  // namespace
 
 void Worker::serve_mutation(Request& r) noexcept {
   MutationClaim claim;
@@ -99,10 +100,17 @@ bool Worker::conclude(const Request& r, const Decision& decision, uint32_t sessi
   return true;
 }
 
-/// What the first execution answered, if that is known by now.
+/// What the first execution answered, if that is known by now; or why nobody can tell.
 void Worker::serve_duplicate(Request& r, const MutationClaim& claim) noexcept {
+  switch (claim.kind) {
+    case MutationClaim::Kind::kLost: return refuse(r, wire::Status::kSessionLost);
+    case MutationClaim::Kind::kTooOld: return refuse(r, wire::Status::kTooOld);
+    case MutationClaim::Kind::kFull:
+      stats_.refused_busy.add();
+      return refuse(r, wire::Status::kBusy, kNoPlaceRetryUs);
+    default: break;
+  }
   stats_.duplicates.add();
-  if (claim.kind == MutationClaim::Kind::kTooOld) return refuse(r, wire::Status::kTooOld);
   if (claim.kind != MutationClaim::Kind::kDone) return;  // the first one will be answered
   const MutationCell& cell = sessions_.cell(claim.cell);
   if (cell.status() != wire::Status::kOk) return refuse(r, cell.status());

@@ -140,6 +140,7 @@ const char* status_name(Status s) noexcept {
     case Status::kMoving: return "moving";
     case Status::kBusy: return "busy";
     case Status::kNoSpace: return "no-space";
+    case Status::kSessionLost: return "session-lost";
     case Status::kInternal: return "internal";
   }
   return "unknown";
