@@ -9,8 +9,8 @@ namespace dinomo::app {
 namespace {
 
 constexpr uint32_t kErrandsMax = 256;
-// Clients and tools judge by the number what a server understands: it is that of the memcached whose
-// commands are served.
+// Clients and tools judge by the number what a server understands: it is that of the memcached
+// whose commands are served.
 constexpr std::string_view kVersion = "1.6.18-dinomo-" DINOMO_VERSION;
 static_assert(memcached::UdpServer::kSlots <= kErrandsMax && MemcachedTcp::kSlots <= kErrandsMax);
 

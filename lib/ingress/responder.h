@@ -44,8 +44,8 @@ struct Endpoint {
   static constexpr size_t kAddressesMax = 8;  // of each family
 
   MacAddress mac{};
-  uint16_t base_port = 0;  // host order
-  uint16_t ports = 0;      // base_port .. base_port + ports - 1 are ours
+  uint16_t base_port = 0;    // host order
+  uint16_t ports = 0;        // base_port .. base_port + ports - 1 are ours
   uint16_t shared_port = 0;  // and this one, whose datagrams are whoever's receives them; 0 none
   uint8_t ipv4_count = 0;
   uint8_t ipv6_count = 0;
