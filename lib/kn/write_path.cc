@@ -113,9 +113,11 @@ void Worker::acknowledge(const Pending& p, const log::EntryHeader& h, Bytes valu
     return;
   }
   if (!changed) return replies_.add(p.to, status);
-  if (opcode == wire::Opcode::kGetAndTouch) {
+  const bool told_value = counter || opcode == wire::Opcode::kGetAndTouch;
+  const bool wants_item = p.to.front_end != nullptr && (p.to.flags & wire::kWantItem) != 0;
+  if (opcode == wire::Opcode::kGetAndTouch || wants_item) {
     const wire::ItemExtras item{version, h.expiry_ms, h.item_flags, 0};
-    return replies_.add(p.to, status, object_bytes(item), value);
+    return replies_.add(p.to, status, object_bytes(item), told_value ? value : Bytes());
   }
   const wire::VersionExtras extras{version};
   const bool mixed_up = planted("reply-to-wrong-request") && pending_head_ != pending_tail_;
