@@ -15,7 +15,8 @@ void audit_root(Audit& a) {
   const pool::Superblock& s = a.space.superblock();
   auto& root = *a.space.record<pool::IndexRoot>(s.index_root_offset);
   const uint64_t most = s.pool_bytes / 64;
-  if (std::has_single_bit(root.buckets_min) && root.buckets_min <= most) return;
+  const bool fits = std::has_single_bit(root.buckets_min) && root.buckets_min <= most;
+  if (root.buckets_min == 0 || fits) return;  // 0: no lower bound
   a.report.add(Problem::kIndexRoot, s.index_root_offset,
                "buckets_min is " + std::to_string(root.buckets_min) +
                    ", no power of two that fits the pool");
