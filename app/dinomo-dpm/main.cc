@@ -165,7 +165,8 @@ int run(const DpmOptions& o) {
                                     .node_id = s.node_id,
                                     .kn_slots = s.kn_slots,
                                     .persistence = (*pool)->persistence(),
-                                    .device = o.fabric.device};
+                                    .device = o.fabric.device,
+                                    .pair_setup = o.fabric.pair_setup};
   auto target = with_fabric(o.fabric, why, [&](const fabric::Driver& driver) {
     return driver.listen(o.listen, exported, &why);
   });
