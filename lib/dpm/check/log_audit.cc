@@ -157,7 +157,7 @@ class LogAudit {
                       std::to_string(h.log_id) + ", which has merged LSN " +
                       std::to_string(e.header.lsn) + " of it");
     if (!a_.repair) return;
-    static_cast<void>(a_.service.index().erase_if(hash, *found));
+    if (!a_.service.index().erase_if(hash, *found)) return;  // the second look will say so
     ++absent_;
     ++absent_puts_;  // the newest is to be put back, if it is one
   }
