@@ -90,6 +90,7 @@ class EngineWorld {
   ingress::Peer peer;
   uint64_t session = 0;
   uint64_t cookie = 0;
+  uint64_t token = 0;
   uint64_t next_sequence = 1;
 
  private:
