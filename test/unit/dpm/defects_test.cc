@@ -45,29 +45,6 @@ TEST_F(DpmDefects, ASegmentThatIsUsedAgainIsNotCleared) {
   EXPECT_EQ(value_of("a"), "-");
 }
 
-/// P9: every request went through one thread and waited for what others had it do. Here a KN's
-/// request that takes long leaves the others served.
-TEST_F(DpmDefects, ARequestThatWaitsHoldsUpNobody) {
-  open();
-  const uint32_t first = join(0);
-  const uint32_t second = join(1);
-  Log l = log(0, 0, first);
-  ASSERT_EQ(l.grant(), Status::kOk);
-  target_.answer = Status::kBusy;  // its fabric cannot take the access away yet
-  post(1, control(), second, pool::MailboxOpcode::kFenceKn, {0, first});
-  const uint64_t waiting = sequence_;
-  poll();
-  EXPECT_FALSE(pool::answers(cell(1, control()).reply, waiting));
-  Log other = log(1, 0, second);
-  ASSERT_EQ(other.put("k", "1"), Status::kOk);
-  other.merge();
-  EXPECT_EQ(value_of("k"), "1");
-  EXPECT_FALSE(pool::answers(cell(1, control()).reply, waiting));
-  target_.answer = Status::kOk;
-  poll();
-  EXPECT_TRUE(pool::answers(cell(1, control()).reply, waiting));
-}
-
 /// Merge-now for all logs of a KN, which hold what it wrote of any partition: answered when all of
 /// it is in the index.
 TEST_F(DpmDefects, MergeNowOfAllLogsOfAKnAnswersWhenEveryPartitionIsMerged) {
