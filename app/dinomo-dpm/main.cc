@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "app/common/log.h"
+#include "app/dinomo-dpm/check.h"
 #include "app/dinomo-dpm/options.h"
 #include "app/dinomo-dpm/stats_file.h"
 #include "dpm/pool_file.h"
@@ -199,6 +200,7 @@ int main(int argc, char** argv) {
   add_dpm_options(table, &options);
   if (const auto status = table.parse(argc, argv)) return *status;
   start_logging(options.log);
+  if (options.check || options.repair) return check(options);
   struct sigaction action{};
   action.sa_handler = ask_to_stop;
   sigaction(SIGINT, &action, nullptr);

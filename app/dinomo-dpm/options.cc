@@ -91,8 +91,19 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
   table.check([o] {
     return o->pool.empty() ? std::string("pool is missing: name the file of the pool") : "";
   });
+  table.group("Instead of serving");
+  table.add("check", &o->check,
+            {.help = "look at every part of the pool, change nothing, report; nobody may use it. "
+                     "Exit status: 0 clean, 1 problems that --repair mends, 2 others"});
+  table.add("repair", &o->repair,
+            {.help = "discard what cannot be valid and say what; exit status 0: the pool is clean "
+                     "now, 2: it is not"});
+  table.add("json", &o->json, {.help = "the report of --check or --repair as JSON"});
+
   table.check([o] {
-    return o->listen.empty() ? std::string("listen is missing: name the socket to listen on") : "";
+    return o->check || o->repair ? std::string()
+           : o->listen.empty()   ? std::string("listen is missing: name the socket to listen on")
+                                 : std::string();
   });
   table.check([o] { return check_index_buckets(*o); });
 }

@@ -34,6 +34,10 @@ struct DpmOptions {
   uint32_t reserve_segments = 2;
   uint32_t index_grace_ms = 3000;
   std::string stats_file;
+  // instead of serving
+  bool check = false;
+  bool repair = false;
+  bool json = false;
   LogOptions log;
 };
 

@@ -136,6 +136,21 @@ uint64_t device_bytes(const struct stat& info) noexcept {
   return n == 0 ? 0 : std::strtoull(text.data(), nullptr, 10);
 }
 
+/// libpmemobj keeps this setting for the whole process.
+class CopyOnWrite {
+ public:
+  explicit CopyOnWrite(bool on) noexcept : on_(on) { set(on_ ? 1 : 0); }
+  ~CopyOnWrite() {
+    if (on_) set(0);
+  }
+  CopyOnWrite(const CopyOnWrite&) = delete;
+  CopyOnWrite& operator=(const CopyOnWrite&) = delete;
+
+ private:
+  static void set(int value) noexcept { pmemobj_ctl_set(nullptr, "copy_on_write.at_open", &value); }
+  const bool on_;
+};
+
 struct Preparation {
   pool::Space::Prepare prepare;
   uint64_t bytes;
@@ -186,7 +201,7 @@ Result<std::unique_ptr<PoolFile>> PoolFile::open(const PoolOptions& options, std
   if (!exists) {
     if (const Status s = file->create(options, why); !ok(s)) return std::unexpected(s);
   }
-  if (const Status s = file->attach(options.path, why); !ok(s)) return std::unexpected(s);
+  if (const Status s = file->attach(options, why); !ok(s)) return std::unexpected(s);
   if (const Status s = file->check_root(options, why); !ok(s)) return std::unexpected(s);
   if (const Status s = file->choose_persistence(options, why); !ok(s)) return std::unexpected(s);
   file->created_ |= !exists;
@@ -291,7 +306,8 @@ Status PoolFile::format(const PoolOptions& options, std::string* why) {
   return Status::kOk;
 }
 
-Status PoolFile::attach(const std::string& path, std::string* why) {
+Status PoolFile::attach(const PoolOptions& options, std::string* why) {
+  const std::string& path = options.path;
   struct stat info{};
   if (stat(path.c_str(), &info) != 0) {
     return fail(status_of_errno(errno), why,
@@ -310,6 +326,13 @@ Status PoolFile::attach(const std::string& path, std::string* why) {
                 path + " has " + std::to_string(info.st_size) +
                     " bytes, too few for any pool: it is no pool, or it was truncated; restore it");
   }
+  if (device_ && options.copy_on_write) {
+    return fail(Status::kUnsupported, why,
+                path +
+                    " is a DAX device, which cannot be mapped without being changed; copy it to a "
+                    "file (dd) and look at that");
+  }
+  const CopyOnWrite copy_on_write(options.copy_on_write);
   handle_ = pmemobj_open(path.c_str(), nullptr);  // any layout: a wrong one gets its own message
   if (handle_ == nullptr) {
     const int error = errno;
@@ -365,16 +388,29 @@ Status PoolFile::check_root(const PoolOptions& options, std::string* why) {
   if (const Status status = pool::check_superblock(s, memory_.size(), &reason); !ok(status)) {
     return fail(status, why, path_ + ": " + reason);
   }
-  const pool::TableRef table(record<pool::IndexRoot>(s.index_root_offset)->current);
-  const bool table_fits =
-      table && table.buckets_log2() < 40 && table.offset_bytes() < memory_.size() &&
-      table.buckets() * sizeof(index::Bucket) <= memory_.size() - table.offset_bytes();
-  if (!table_fits ||
-      s.sessions_offset + s.session_count * pool::session_bytes(s.session_window) > root_end_) {
+  if (s.sessions_offset + s.session_count * pool::session_bytes(s.session_window) > root_end_) {
     return fail(Status::kCorrupt, why,
                 path_ +
-                    ": the index root or a record lies outside of the pool: it was damaged; "
-                    "restore the pool from a backup");
+                    ": a record lies outside of the pool: it was damaged; restore the pool from a "
+                    "backup");
+  }
+  return check_index_root(why);
+}
+
+/// Both tables that the root may name are objects of the pool, large enough.
+Status PoolFile::check_index_root(std::string* why) {
+  const auto& root = *record<pool::IndexRoot>(superblock().index_root_offset);
+  const std::vector<pool::SpaceObject> tables = objects(pool::ObjectType::kIndexTable);
+  for (const pool::TableRef table : {pool::TableRef(root.current), pool::TableRef(root.next)}) {
+    if (!table && table.word() == root.next) continue;
+    const auto object = std::ranges::find(tables, table.offset_bytes(), &pool::SpaceObject::offset);
+    if (object == tables.end() || table.buckets_log2() >= 40 ||
+        table.buckets() * sizeof(index::Bucket) > object->bytes) {
+      return fail(Status::kCorrupt, why,
+                  path_ +
+                      ": the index root names a table that is none: it was damaged; restore the "
+                      "pool from a backup");
+    }
   }
   return Status::kOk;
 }
@@ -406,7 +442,7 @@ Status PoolFile::choose_persistence(const PoolOptions& options, std::string* why
             pool::persistence_name(domain_) + (memory_only ? " lies in memory and" : "") +
             " does not survive a power failure; use DAX, or a disk with persistence = msync");
   }
-  persist_ = pool::make_persist(domain_);
+  persist_ = pool::make_persist(options.copy_on_write ? pool::Persistence::kPageCache : domain_);
   return Status::kOk;
 }
 
@@ -450,6 +486,25 @@ std::vector<pool::SpaceObject> PoolFile::objects(pool::ObjectType type) {
     segments_bytes_ = found.size() * superblock().segment_bytes;
   }
   return found;
+}
+
+std::vector<pool::SpaceObject> PoolFile::strays() {
+  std::vector<pool::SpaceObject> found;
+  for (PMEMoid oid = pmemobj_first(pop(handle_)); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
+    const uint64_t type = pmemobj_type_num(oid);
+    const pool::SpaceObject object = aligned_object(oid);
+    const bool known = type >= static_cast<uint64_t>(pool::ObjectType::kSegment) &&
+                       type <= static_cast<uint64_t>(pool::ObjectType::kCells);
+    const bool small = type == static_cast<uint64_t>(pool::ObjectType::kSegment) &&
+                       object.bytes < superblock().segment_bytes;
+    if (!known || small) found.push_back(object);
+  }
+  return found;
+}
+
+Status PoolFile::check_allocator(const std::string& path, std::string* why) {
+  if (pmemobj_check(path.c_str(), pool::kLayoutName) != 0) return Status::kOk;
+  return fail(Status::kCorrupt, why, path + ": " + printable(pmemobj_errormsg()));
 }
 
 }  // namespace dinomo::dpm

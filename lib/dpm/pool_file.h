@@ -30,6 +30,8 @@ struct PoolOptions {
   uint64_t unix_ms = 0;            // now
   PersistenceChoice persistence = PersistenceChoice::kAuto;
   bool require_power_safe = false;
+  /// The file is not changed: stores stay in this process. Not for a DAX device, nor with `create`.
+  bool copy_on_write = false;
 };
 
 /// What a pool begins with: 1/256 of it. The index grows with its items.
@@ -51,6 +53,13 @@ class PoolFile final : public pool::Space {
   void release(uint64_t offset) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
+  /// Objects that are none of this format's: of another type, or segments that are too small.
+  std::vector<pool::SpaceObject> strays();
+
+  /// libpmemobj's own check of its records. kCorrupt: they are inconsistent. kOk also if it cannot
+  /// look at them, which open() will say better.
+  static Status check_allocator(const std::string& path, std::string* why);
+
   const std::string& path() const noexcept { return path_; }
   bool created() const noexcept { return created_; }
 
@@ -58,7 +67,8 @@ class PoolFile final : public pool::Space {
   PoolFile() = default;
   Status create(const PoolOptions& options, std::string* why);
   Status format(const PoolOptions& options, std::string* why);
-  Status attach(const std::string& path, std::string* why);
+  Status attach(const PoolOptions& options, std::string* why);
+  Status check_index_root(std::string* why);
   Status check_root(const PoolOptions& options, std::string* why);
   Status choose_persistence(const PoolOptions& options, std::string* why);
   void close() noexcept;

@@ -191,6 +191,10 @@ void SegmentTable::close(uint32_t id, uint64_t end_bytes, uint64_t last_lsn) noe
   SegmentHeader& h = header(id);
   std::atomic_ref<uint64_t>(h.end_bytes).store(end_bytes, std::memory_order_relaxed);
   std::atomic_ref<uint64_t>(h.last_lsn).store(last_lsn, std::memory_order_relaxed);
+  // One line, but it may be torn at 8 bytes: what is merged has an end.
+  if (!planted("merged-before-its-end")) {
+    space_.persist().persist(&h.end_bytes, 2 * sizeof(uint64_t));
+  }
   set_state(id, SegmentState::kMerged);
   open_.fetch_sub(1, std::memory_order_relaxed);
   const bool empty = segments_[id].live.fetch_or(kClosedBit, std::memory_order_acq_rel) == 0;

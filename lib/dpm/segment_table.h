@@ -58,6 +58,8 @@ class SegmentTable final : public index::KeySource {
   void reset_header(uint32_t id) noexcept;
   /// Start-up: a segment whose log is not merged so far cannot be free.
   void reopen(uint32_t id) noexcept;
+  /// Start-up: of a header that is sound but for its state; settle() frees it if it is empty.
+  void take_for_merged(uint32_t id) noexcept { set_state(id, pool::SegmentState::kMerged); }
 
   /// A free segment, its header durable and open. `urgent` grants may use the reserve. kNoSpace.
   Result<uint32_t> grant(const Grant& grant, bool urgent) noexcept;

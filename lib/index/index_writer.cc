@@ -147,10 +147,20 @@ Result<GlobalAddress> IndexWriter::find(uint64_t hash, Bytes key) noexcept {
   return std::unexpected(Status::kBusy);
 }
 
-void IndexWriter::prefetch_bucket(uint64_t hash) noexcept { __builtin_prefetch(head(hash), 1); }
+void IndexWriter::prefetch_bucket(uint64_t hash) noexcept {
+  __builtin_prefetch(head(hash), 1);
+  // While the index is resized a chain may be in either table.
+  if (const TableRef next = next_table()) __builtin_prefetch(memory_.head_of(next, hash), 1);
+}
 
+/// Outside of any section: of a table that was given back it reads what is no slot, and asks for
+/// memory in vain.
 void IndexWriter::prefetch_entries(uint64_t hash) noexcept {
-  for (Slot& slot : head(hash)->slots) {
+  Bucket* at = head(hash);
+  if (const TableRef next = next_table(); next && (get(at->header) & kMigratedBit) != 0) {
+    at = memory_.head_of(next, hash);
+  }
+  for (Slot& slot : at->slots) {
     if (get(slot.hash) != hash) continue;
     const uint64_t offset = GlobalAddress(get(slot.address)).offset_bytes();
     if (offset < memory_.bytes.size()) __builtin_prefetch(memory_.bytes.data() + offset);

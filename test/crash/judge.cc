@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "test/crash/judge.h"
 
+#include "dpm/check/pool_check.h"
 #include "dpm/session_table.h"
 #include "pool/mailbox.h"
 #include "pool/superblock.h"
@@ -30,7 +31,7 @@ std::string Judge::operator()(ImageSpace& image) {
   node_ = &node;
   std::string why;
   if (const Status s = node.start(&why); !ok(s)) return "recovery fails: " + why;
-  for (auto step : {&Judge::recovered, &Judge::counters, &Judge::grants_kept,
+  for (auto step : {&Judge::recovered, &Judge::checked, &Judge::counters, &Judge::grants_kept,
                     &Judge::requests_answered, &Judge::serves, &Judge::as_free_as_new}) {
     std::string wrong = (this->*step)();
     if (!wrong.empty()) return wrong;
@@ -64,6 +65,18 @@ std::string Judge::recovered() {
     std::string wrong = keys_of(log, lsn);
     if (wrong.empty()) wrong = sessions_of(log, lsn);
     if (!wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+std::string Judge::checked() {
+  dpm::CheckReport report;
+  dpm::audit_pool(*image_, *node_->service, false, node_->clock.unix_ms(), &report);
+  for (const dpm::Finding& f : report.findings()) {
+    const dpm::ProblemInfo& about = dpm::info(f.problem);
+    if (about.severity != dpm::Severity::kNote) {
+      return std::string("the check finds ") + about.name + ": " + f.text;
+    }
   }
   return {};
 }
