@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Writes the seed corpora: small valid inputs that a fuzzer starts from.
-// usage: make_seeds datagram|log|reassembly DIRECTORY
+// usage: make_seeds datagram|log|memcached|reassembly DIRECTORY
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -119,17 +119,52 @@ void fragments(const std::filesystem::path& folder) {
   write_file(folder / "mixture", mixture);
 }
 
+/// The protocol's own text, behind the frame of a datagram: every command, good and bad.
+void memcached_requests(const std::filesystem::path& folder) {
+  const std::vector<std::string> texts = {
+      "get key\r\n",
+      "gets key another-key\r\n",
+      "gat 60 key key\r\ngats -1 key\r\n",
+      "set key 4294967295 0 5\r\nvalue\r\n",
+      "add key 1 2592001 5 noreply\r\nval\r\n\r\nget key\r\n",
+      "replace key 0 -1 0\r\n\r\n",
+      "append key 0 0 3\r\nabcprepend key 0 0 2\r\nab\r\n",
+      "cas key 0 0 5 18446744073709551615\r\nvalue\r\n",
+      "incr key 18446744073709551615\r\ndecr key 1 noreply\r\n",
+      "delete key 0 noreply\r\ntouch key 100\r\n",
+      "version\r\nstats settings\r\nverbosity 1\r\nflush_all 10 noreply\r\nquit\r\n",
+      "mg key v k c f s t u O123 q T60 P1 L/a\r\n",
+      "mg YmluYXJ5IGtleQ== b k v\r\n",
+      "ms key 5 c F7 T60 ME O1 C99\r\nvalue\r\n",
+      "ms YQ== 2 b k MA q\r\nab\r\nmn\r\n",
+      "md key q O7 k\r\nmd key I T30\r\n",
+      "ma key N60 J13 D2 MD v t c\r\nma key M- q\r\n",
+      "set key 0 0 4294967295\r\nmn\r\n",
+  };
+  std::string all;
+  const auto write = [&](const std::string& name, const std::string& text) {
+    write_file(folder / name, as_bytes(std::string("\x12\x34\0\0\0\1\0\0", 8) + text));
+  };
+  for (size_t i = 0; i < texts.size(); ++i) {
+    write("command" + std::to_string(i), texts[i]);
+    all += texts[i];
+  }
+  write("all", all);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string kind = argc == 3 ? argv[1] : "";
-  if (kind != "datagram" && kind != "log" && kind != "reassembly") {
-    std::cerr << "usage: make_seeds datagram|log|reassembly DIRECTORY\n";
+  if (kind != "datagram" && kind != "log" && kind != "memcached" && kind != "reassembly") {
+    std::cerr << "usage: make_seeds datagram|log|memcached|reassembly DIRECTORY\n";
     return 2;
   }
   std::filesystem::create_directories(argv[2]);
   if (kind == "datagram") {
     datagrams(argv[2]);
+  } else if (kind == "memcached") {
+    memcached_requests(argv[2]);
   } else if (kind == "reassembly") {
     fragments(argv[2]);
   } else {
