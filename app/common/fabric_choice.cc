@@ -35,6 +35,12 @@ void add_fabric_options(OptionTable& table, FabricChoice* choice) {
             {.placeholder = "DRIVER",
              .help = "used, with a warning, where the driver finds no device that it can drive; "
                      "empty: the program ends"});
+  table.add("fabric_connect", &choice->pair_setup,
+            {.values = {{"auto", fabric::PairSetup::kAuto},
+                        {"rdmacm", fabric::PairSetup::kRdmacm},
+                        {"exchange", fabric::PairSetup::kExchange}},
+             .help = "how RDMA queue pairs are connected: by librdmacm, over TCP (exchange), or by "
+                     "librdmacm where both ends can"});
   table.check([choice] { return check(*choice); });
 }
 

@@ -14,9 +14,10 @@ struct FabricChoice {
   std::string driver = "shm";
   std::string device;
   std::string fallback;
+  fabric::PairSetup pair_setup = fabric::PairSetup::kAuto;
 };
 
-/// Options fabric, fabric_device and fabric_fallback, in the table's present group.
+/// Options fabric, fabric_device, fabric_fallback and fabric_connect, in the table's present group.
 void add_fabric_options(OptionTable& table, FabricChoice* choice);
 
 /// attempt(driver) with the chosen driver; with the fallback, and a warning in the log, if there is

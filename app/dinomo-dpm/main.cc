@@ -82,9 +82,18 @@ void say_ready(const DpmOptions& o, const Identity& identity, dpm::Service& serv
       "discarded, {} links cut, {:.1f} ms",
       r.clean ? "a clean stop" : "a crash", r.items, r.entries_merged, r.logs_open, r.torn_tails,
       r.slots_discarded, r.links_cut, static_cast<double>(r.duration_ns) / 1e6);
-  if (r.slots_discarded + r.links_cut != 0) {
-    spdlog::error("the index was damaged; {} references were dropped; check the memory or disk",
-                  r.slots_discarded + r.links_cut);
+  const auto ms = [](uint64_t ns) { return static_cast<double>(ns) / 1e6; };
+  const dpm::RecoveryPhases& p = r.phases;
+  spdlog::info(
+      "recovery took: segments {:.1f} ms, resize {:.1f} ms, index {:.1f} ms, sessions {:.1f} ms, "
+      "logs {:.1f} ms, merge {:.1f} ms",
+      ms(p.segments_ns), ms(p.resize_ns), ms(p.index_ns), ms(p.sessions_ns), ms(p.logs_ns),
+      ms(p.merge_ns));
+  if (r.damage != 0) {
+    spdlog::error(
+        "the pool was damaged: {} things were mended or given up, {} slots and {} links of the "
+        "index among them; check the memory or disk, and the pool with --check",
+        r.damage, r.slots_discarded, r.links_cut);
   }
   if (pool.memory().size() != o.pool_bytes && !pool.created()) {
     spdlog::info("pool_bytes is only for new pools; this one has {} MiB",
@@ -161,7 +170,8 @@ int run(const DpmOptions& o) {
                                     .node_id = s.node_id,
                                     .kn_slots = s.kn_slots,
                                     .persistence = (*pool)->persistence(),
-                                    .device = o.fabric.device};
+                                    .device = o.fabric.device,
+                                    .pair_setup = o.fabric.pair_setup};
   auto target = with_fabric(o.fabric, why, [&](const fabric::Driver& driver) {
     return driver.listen(o.listen, exported, &why);
   });

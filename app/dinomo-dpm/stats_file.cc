@@ -26,6 +26,7 @@ nlohmann::json space_json(const dpm::ServiceStats& s) {
 }
 
 nlohmann::json to_json(const Identity& identity, const dpm::ServiceStats& s) {
+  const dpm::RecoveryPhases& phases = s.recovery.phases;
   return {
       {"pool", identity.pool},
       {"listen", identity.listen},
@@ -79,8 +80,16 @@ nlohmann::json to_json(const Identity& identity, const dpm::ServiceStats& s) {
         {"torn_tails", s.recovery.torn_tails},
         {"slots_discarded", s.recovery.slots_discarded},
         {"links_cut", s.recovery.links_cut},
+        {"damage", s.recovery.damage},
         {"locks_cleared", s.recovery.locks_cleared},
-        {"resize_continued", s.recovery.resize_continued}}},
+        {"resize_continued", s.recovery.resize_continued},
+        {"phases_us",
+         {{"segments", phases.segments_ns / 1000},
+          {"resize", phases.resize_ns / 1000},
+          {"index", phases.index_ns / 1000},
+          {"sessions", phases.sessions_ns / 1000},
+          {"logs", phases.logs_ns / 1000},
+          {"merge", phases.merge_ns / 1000}}}}},
   };
 }
 

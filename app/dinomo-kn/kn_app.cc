@@ -180,9 +180,11 @@ void KnApp::make_control() {
   for (const auto& w : workers_) workers.push_back(w.get());
   const auto connect = [this](std::string* why) {
     return with_fabric(options_.fabric, *why, [&](const fabric::Driver& driver) {
-      return driver.connect(
-          {.target = options_.dpm, .device = options_.fabric.device, .kn_slot = options_.kn_slot},
-          why);
+      return driver.connect({.target = options_.dpm,
+                             .device = options_.fabric.device,
+                             .kn_slot = options_.kn_slot,
+                             .pair_setup = options_.fabric.pair_setup},
+                            why);
     });
   };
   control_ = std::make_unique<cluster::KnControl>(

@@ -127,7 +127,7 @@ uint32_t Client::poll() noexcept {
 }
 
 void Client::wait(uint64_t limit_ns) noexcept {
-  const uint64_t sleep_ns = timers_.idle_ns(clock_->now_ns(), limit_ns);
+  const uint64_t sleep_ns = idle_ns(limit_ns);
   if (sleep_ns != 0) transport_->wait(sleep_ns);
 }
 

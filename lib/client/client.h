@@ -91,6 +91,10 @@ class Client {
   uint32_t poll() noexcept;
   /// Sleeps until something may be received or a timer is due, at most `limit_ns`; then poll().
   void wait(uint64_t limit_ns) noexcept;
+  /// How long no timer is due, at most `limit_ns`: for callers that sleep by themselves.
+  uint64_t idle_ns(uint64_t limit_ns) const noexcept {
+    return timers_.idle_ns(clock_->now_ns(), limit_ns);
+  }
 
   /// Starts fetching the ring if it is not there yet (so does the first operation).
   void connect() noexcept;

@@ -34,6 +34,8 @@ class UdpTransport final : public Transport {
   void wait(uint64_t timeout_ns) noexcept override;
   size_t datagram_bytes_max() const noexcept override { return kDatagramMax; }
   bool refused(LinkId link) const noexcept override { return links_[link].refused; }
+  /// Polls readable (level-triggered) when something can be received; for event loops.
+  int descriptor() const noexcept { return epoll_; }
 
  private:
   static constexpr size_t kDatagramMax = 65'000;

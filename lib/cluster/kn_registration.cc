@@ -189,7 +189,8 @@ kn::Task KnControl::run_registration() noexcept {
   heartbeat_ns_ = 0;
   last_warning_.clear();
   events_.info("serving: KN slot " + std::to_string(kn_slot_) + ", incarnation " +
-               std::to_string(incarnation_) + ", ring version " + std::to_string(ring_->version));
+               std::to_string(incarnation_) + ", ring version " + std::to_string(ring_->version) +
+               "; pool through " + fabric_->remote().access);
 }
 
 kn::Task KnControl::run_deregistration() noexcept {

@@ -47,6 +47,7 @@ struct LogState {
   uint64_t sequence = 1;  // segment in which the next entry is expected
   uint64_t offset = sizeof(pool::SegmentHeader);
   uint64_t next_lsn = 1;
+  bool place_lost = false;  // damage hides where next_lsn is: look for it behind `offset`
   SessionCache sessions;
 
   // Service thread.

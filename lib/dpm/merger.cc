@@ -74,11 +74,15 @@ MergeStop Merger::merge_batch(LogState& log, Batch* batch) noexcept {
   if (log.next_lsn > target) return MergeStop::kReached;
   if (log.sequence > log.granted.load(std::memory_order_acquire)) return MergeStop::kNoSegment;
   const uint32_t segment = log.open_segment(log.sequence);
-  if (segment == kNoSegment) return MergeStop::kNotValid;  // holes are damage, and end the log
-  collect(log, segment, batch);
-  if (batch->size == 0 && !batch->segment_finished) {
+  if (segment == kNoSegment) {  // a hole is damage: a segment that nobody can tell any more
     return skip_unused_segments(log) ? MergeStop::kMore : MergeStop::kNotValid;
   }
+  collect(log, segment, batch);
+  if (batch->size == 0 && !batch->segment_finished) {
+    const bool goes_on = find_place(log, segment) || skip_unused_segments(log);
+    return goes_on ? MergeStop::kMore : MergeStop::kNotValid;
+  }
+  log.place_lost = false;
   // The KN's writes may still be on their way to durability; what the index refers to must not be.
   if (!planted("entries-not-flushed")) {
     persist_.persist(segments_.bytes(segment).data() + batch->begin, batch->end - batch->begin);
@@ -193,7 +197,7 @@ void Merger::advance(LogState& log, uint32_t segment, const Batch& batch) noexce
 void Merger::finish_segment(LogState& log, uint32_t segment, uint64_t end,
                             uint64_t last_lsn) noexcept {
   pool::LogRecord& r = record(log);
-  segments_.close(segment, end, last_lsn);
+  if (segment != kNoSegment) segments_.close(segment, end, last_lsn);
   store_word(r.merged_sequence, log.sequence);
   persist_.persist(&r.merged_sequence, sizeof r.merged_sequence);
   log.merged_sequence.store(log.sequence, std::memory_order_release);
@@ -201,10 +205,22 @@ void Merger::finish_segment(LogState& log, uint32_t segment, uint64_t end,
   log.offset = sizeof(pool::SegmentHeader);
 }
 
+/// Behind entries that were merged and are damaged since.
+bool Merger::find_place(LogState& log, uint32_t segment) noexcept {
+  if (!log.place_lost) return false;
+  const uint64_t at =
+      log::LogReader::find_lsn(segments_.bytes(segment), segments_.header(segment).generation,
+                               log.id, log.offset, log.next_lsn);
+  if (at == 0) return false;
+  log.offset = at;
+  log.place_lost = false;
+  return true;
+}
+
 /// A KN that gave up waiting for a grant never writes to that segment, but goes on in a later one.
 /// An LSN is given to one entry only, so a valid entry with the next one is the log's continuation.
 bool Merger::skip_unused_segments(LogState& log) noexcept {
-  if (log.offset != sizeof(pool::SegmentHeader)) return false;
+  if (log.offset != sizeof(pool::SegmentHeader) && !log.place_lost) return false;
   const uint64_t granted = log.granted.load(std::memory_order_acquire);
   for (uint64_t seq = log.sequence + 1; seq <= granted; ++seq) {
     const uint32_t id = log.open_segment(seq);
@@ -216,6 +232,7 @@ bool Merger::skip_unused_segments(LogState& log) noexcept {
     while (log.sequence < seq) {
       finish_segment(log, log.open_segment(log.sequence), log.offset, log.next_lsn - 1);
     }
+    log.place_lost = false;
     return true;
   }
   return false;

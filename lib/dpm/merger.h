@@ -55,6 +55,7 @@ class Merger {
   Status apply(LogState& log, Batch* batch) noexcept;
   Status apply_one(LogState& log, const Item& item, Batch* batch) noexcept;
   void advance(LogState& log, uint32_t segment, const Batch& batch) noexcept;
+  bool find_place(LogState& log, uint32_t segment) noexcept;
   bool skip_unused_segments(LogState& log) noexcept;
   void finish_segment(LogState& log, uint32_t segment, uint64_t end, uint64_t last_lsn) noexcept;
   void release_replaced(const Batch& batch) noexcept;

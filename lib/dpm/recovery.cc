@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Recovery of the index; recovery_logs.cc has that of logs and segments.
 #include "dpm/recovery.h"
 
-#include <algorithm>
+#include <sys/mman.h>
+
 #include <atomic>
 
 #include "common/planted.h"
 #include "index/resizer.h"
-#include "log/log_reader.h"
+#include "log/format.h"
 #include "pool/superblock.h"
 
 namespace dinomo::dpm {
@@ -14,61 +16,96 @@ namespace dinomo::dpm {
 using index::Bucket;
 using index::Slot;
 using pool::GlobalAddress;
-using pool::SegmentState;
 
 namespace {
 
 constexpr uint64_t kBucketsPerPiece = 4096;
+constexpr uint64_t kPageBytes = 4096;
+constexpr uint64_t kHeadsAhead = 8;
 
-/// Walks chains of a range of head buckets. Other ranges are walked at the same time; no chain is
-/// in two of them, and crossed chains are told by OverflowPool::mark_used.
+/// Walks chains of a range of head buckets of one table. Other ranges are walked at the same time;
+/// no chain is in two of them, and crossed chains are told by OverflowPool::mark_used.
 class ChainScan {
  public:
-  ChainScan(pool::Space& space, SegmentTable& segments, index::OverflowPool& overflow,
+  ChainScan(Recovery& r, index::OverflowPool& overflow, pool::TableRef table, bool may_be_moved,
             bool validate)
-      : space_(space), segments_(segments), overflow_(overflow), validate_(validate) {}
+      : space_(r.space),
+        segments_(r.segments),
+        damage_(r.damage),
+        overflow_(overflow),
+        table_(table),
+        may_be_moved_(may_be_moved),
+        validate_(validate) {}
 
-  void unlock(Bucket* head) noexcept {
-    if ((head->header & index::kLockBit) == 0 || planted("locks-kept")) return;
-    std::atomic_ref<uint64_t>(head->header).fetch_and(~index::kLockBit);
-    ++locks_cleared;
+  /// Entries are all over the pool: each is a miss of the CPU's caches, so ask early.
+  void prefetch(uint64_t head_index) noexcept {
+    if (!validate_) return;
+    for (const Slot& slot : head_at(head_index)->slots) {
+      const uint64_t offset = GlobalAddress(slot.address).offset_bytes();
+      if (slot.hash != 0 && offset < space_.memory().size()) __builtin_prefetch(space_.at(offset));
+    }
   }
 
-  void chain(Bucket* head) noexcept {
-    unlock(head);
-    if ((head->header & index::kMigratedBit) != 0) return;  // in the next table
-    Bucket* bucket = head;
+  void chain(uint64_t head_index) noexcept {
+    Bucket* bucket = head_at(head_index);
+    head_ = head_index;
+    if (!check_head(bucket)) return;  // in the next table
     for (uint32_t n = 1;; ++n) {
       for (Slot& slot : bucket->slots) {
         if (slot.hash != 0) check(slot);
       }
       if (bucket->next == 0) return;
       if (n == index::kChainBucketsMax || !overflow_.mark_used(bucket->next)) {
+        damage_.note(DamageKind::kLink, offset_of(bucket), bucket->next);
         set(bucket->next, 0);
-        ++links_cut;
         return;
       }
       bucket = space_.record<Bucket>(bucket->next);
+      if (bucket->header != expected()) mend_header(bucket, expected());
     }
   }
 
   uint64_t items = 0;
-  uint64_t slots_discarded = 0;
-  uint64_t links_cut = 0;
   uint64_t locks_cleared = 0;
 
  private:
+  Bucket* head_at(uint64_t head_index) noexcept {
+    return space_.record<Bucket>(table_.offset_bytes() + head_index * sizeof(Bucket));
+  }
+  uint64_t expected() const noexcept { return index::chain_header(table_.version(), head_); }
+  uint64_t offset_of(const void* of) noexcept {
+    return static_cast<uint64_t>(static_cast<const std::byte*>(of) - space_.memory().data());
+  }
   void set(uint64_t& word, uint64_t value) noexcept {
     std::atomic_ref<uint64_t>(word).store(value, std::memory_order_release);
     space_.persist().persist(&word, sizeof word);
+  }
+  void mend_header(Bucket* bucket, uint64_t header) noexcept {
+    damage_.note(DamageKind::kBucketHeader, offset_of(bucket), bucket->header);
+    set(bucket->header, header);
+  }
+
+  /// False if the chain has moved to the next table.
+  bool check_head(Bucket* head) noexcept {
+    const bool locked = (head->header & index::kLockBit) != 0;
+    if (locked && !planted("locks-kept")) {
+      std::atomic_ref<uint64_t>(head->header).fetch_and(~index::kLockBit);
+      ++locks_cleared;
+    }
+    const uint64_t moved = may_be_moved_ ? head->header & index::kMigratedBit : 0;
+    if ((head->header & ~index::kLockBit) != (expected() | moved)) {
+      mend_header(head, expected() | moved);
+    }
+    return moved == 0;
   }
 
   void check(Slot& slot) noexcept {
     const GlobalAddress address(slot.address);
     const uint32_t id = address.is_indirect() ? kNoSegment : segments_.find(address.offset_bytes());
-    if (id == kNoSegment || (validate_ && !refers_to_entry(slot.hash, address))) {
+    if (id == kNoSegment || index::bucket_index(slot.hash, table_.buckets_log2()) != head_ ||
+        (validate_ && !refers_to_entry(slot.hash, address))) {
+      damage_.note(DamageKind::kSlot, offset_of(&slot), slot.hash, slot.address);
       set(slot.hash, 0);
-      ++slots_discarded;
       return;
     }
     ++items;
@@ -86,152 +123,87 @@ class ChainScan {
 
   pool::Space& space_;
   SegmentTable& segments_;
+  DamageLog& damage_;
   index::OverflowPool& overflow_;
+  const pool::TableRef table_;
+  const bool may_be_moved_;
   const bool validate_;
+  uint64_t head_ = 0;
 };
-
-bool is_open(SegmentTable& segments, uint32_t id) noexcept {
-  return segments.header(id).state == static_cast<uint32_t>(SegmentState::kOpen);
-}
-
-pool::LogRecord& log_record(pool::Space& space, uint32_t log_id) noexcept {
-  return *space.record<pool::LogRecord>(pool::log_record_offset(space.superblock(), log_id));
-}
-
-/// Finds the place after merged_lsn in the oldest open segment.
-void place_cursor(LogState& log, SegmentTable& segments) noexcept {
-  const uint32_t id = log.open_segment(log.sequence);
-  if (log.sequence > log.granted.load() || id == kNoSegment) return;
-  const uint32_t generation = segments.header(id).generation;
-  const uint64_t first = log::LogReader::first_lsn(segments.bytes(id), generation, log.id);
-  if (first == 0 || first > log.next_lsn) return;
-  log::LogReader reader(segments.bytes(id), generation, log.id, log.offset, first);
-  log::Entry entry;
-  while (reader.next_lsn() < log.next_lsn && reader.next(&entry) == log::Step::kEntry) {
-  }
-  if (reader.next_lsn() == log.next_lsn && reader.finished()) {
-    log.offset = segments.bytes(id).size();  // merged to its end, but not yet closed
-    return;
-  }
-  // Short of merged_lsn only if merged entries were damaged; the log then goes nowhere from here,
-  // which is what next_lsn at a wrong offset gives.
-  log.offset = reader.offset();
-}
 
 }  // namespace
 
-namespace {
-
-/// What a resize left when it was interrupted: of chains that are not marked, copies in the next
-/// table that mean nothing; and tables that no root names.
-void settle_resize(pool::Space& space, index::IndexWriter& index, MergePool& workers,
-                   RecoveryReport* report) {
+void settle_resize(Recovery& r, index::IndexWriter& index) {
   pool::IndexRoot& root = index.root();
   if (root.next == root.current) {  // all but the last store was done
     root.next = 0;
-    space.persist().persist(&root, sizeof root);
+    r.space.persist().persist(&root, sizeof root);
   }
   const pool::TableRef from = index.table();
   const pool::TableRef to = index.next_table();
-  for (const auto& object : space.objects(pool::ObjectType::kIndexTable)) {
+  for (const auto& object : r.space.objects(pool::ObjectType::kIndexTable)) {
     if (object.offset != from.offset_bytes() && (!to || object.offset != to.offset_bytes())) {
-      space.release(object.offset);
+      r.space.release(object.offset);
     }
   }
   if (!to) return;
-  report->resize_continued = true;
+  r.report.resize_continued = true;
   const index::Memory& memory = index.memory();
-  workers.parallel_for(to.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
+  r.workers.parallel_for(to.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
     for (uint64_t i = begin; i < end; ++i) {
       std::atomic_ref<uint64_t>(memory.head(to, i)->header).fetch_and(~index::kLockBit);
     }
   });
-  workers.parallel_for(from.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
+  r.workers.parallel_for(from.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
     for (uint64_t i = begin; i < end; ++i) {
       if ((memory.head(from, i)->header & index::kMigratedBit) == 0) {
         index::drop_copies(memory, from, i, to);
       }
     }
-    space.persist().drain();
+    r.space.persist().drain();
+  });
+}
+
+namespace {
+
+/// Maps what will be read in any order, in order: a page fault for every entry would cost more than
+/// the rest of recovery. Where the kernel does not know how, nothing is lost but time.
+void map_segments(Recovery& r) {
+  r.workers.parallel_for(r.segments.size(), 1, [&](uint64_t begin, uint64_t end) {
+    for (uint64_t id = begin; id < end; ++id) {
+      const Bytes bytes = r.segments.bytes(static_cast<uint32_t>(id));
+      const auto address = reinterpret_cast<uintptr_t>(bytes.data());
+      const uint64_t into_page = address % kPageBytes;
+      madvise(r.space.at(r.segments.offset(static_cast<uint32_t>(id)) - into_page),
+              bytes.size() + into_page, MADV_POPULATE_READ);
+    }
   });
 }
 
 }  // namespace
 
-void recover_index(pool::Space& space, SegmentTable& segments, index::IndexWriter& index,
-                   index::OverflowPool& overflow, MergePool& workers, RecoveryReport* report) {
-  settle_resize(space, index, workers, report);
+void recover_index(Recovery& r, index::IndexWriter& index, index::OverflowPool& overflow,
+                   bool validate) {
+  if (validate) map_segments(r);
   std::atomic<uint64_t> items{0};
-  std::atomic<uint64_t> discarded{0};
-  std::atomic<uint64_t> cut{0};
   std::atomic<uint64_t> unlocked{0};
-  for (const pool::TableRef table : {index.table(), index.next_table()}) {
+  const pool::TableRef next = index.next_table();
+  for (const pool::TableRef table : {index.table(), next}) {
     if (!table) continue;
-    workers.parallel_for(table.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
-      ChainScan scan(space, segments, overflow, !report->clean);
-      for (uint64_t i = begin; i < end; ++i) scan.chain(index.memory().head(table, i));
+    const bool may_be_moved = next && table != next;
+    r.workers.parallel_for(table.buckets(), kBucketsPerPiece, [&](uint64_t begin, uint64_t end) {
+      ChainScan scan(r, overflow, table, may_be_moved, validate);
+      for (uint64_t i = begin; i < end; ++i) {
+        if (i + kHeadsAhead < end) scan.prefetch(i + kHeadsAhead);
+        scan.chain(i);
+      }
       items.fetch_add(scan.items);
-      discarded.fetch_add(scan.slots_discarded);
-      cut.fetch_add(scan.links_cut);
       unlocked.fetch_add(scan.locks_cleared);
     });
   }
-  report->items = items.load();
-  report->slots_discarded = discarded.load();
-  report->links_cut = cut.load();
-  report->locks_cleared = unlocked.load();
+  r.report.items = items.load();
+  r.report.locks_cleared = unlocked.load();
   overflow.finish_recovery();
-}
-
-void revoke_unanswered_grants(pool::Space& space, SegmentTable& segments) {
-  for (uint32_t id = 0; id < segments.size(); ++id) {
-    if (!is_open(segments, id)) continue;
-    const pool::SegmentHeader& h = segments.header(id);
-    const bool known = h.log_id < pool::log_count(space.superblock());
-    if (known && h.sequence <= log_record(space, h.log_id).granted_sequence) continue;
-    segments.revoke_grant(id);
-  }
-}
-
-LogStates recover_logs(pool::Space& space, SegmentTable& segments, RecoveryReport* report) {
-  const uint32_t count = pool::log_count(space.superblock());
-  LogStates logs;
-  for (uint32_t id = 0; id < count; ++id) {
-    const pool::LogRecord& r = log_record(space, id);
-    auto log = std::make_unique<LogState>();
-    log->id = static_cast<uint16_t>(id);
-    for (auto& open : log->open) open.store(kNoSegment);
-    log->granted.store(r.granted_sequence);
-    log->next_lsn = r.merged_lsn + 1;
-    log->merged_lsn.store(r.merged_lsn);
-    log->incarnation = r.incarnation;
-    log->sequence = UINT64_MAX;
-    logs.push_back(std::move(log));
-  }
-  for (uint32_t id = 0; id < segments.size(); ++id) {
-    if (!is_open(segments, id)) continue;
-    const pool::SegmentHeader& h = segments.header(id);
-    LogState& log = *logs[h.log_id];
-    log.sequence = std::min(log.sequence, h.sequence);
-    log.granted.store(std::max(log.granted.load(), h.sequence));
-    log.set_open_segment(h.sequence, id);
-  }
-  for (auto& log : logs) {
-    pool::LogRecord& r = log_record(space, log->id);
-    if (log->sequence == UINT64_MAX) {
-      log->sequence = log->granted.load() + 1;
-    } else {
-      ++report->logs_open;
-    }
-    log->merged_sequence.store(log->sequence - 1);
-    if (r.granted_sequence != log->granted.load() || r.merged_sequence != log->sequence - 1) {
-      r.granted_sequence = log->granted.load();
-      r.merged_sequence = log->sequence - 1;
-      space.persist().persist(&r.granted_sequence, 2 * sizeof(uint64_t));
-    }
-    place_cursor(*log, segments);
-  }
-  return logs;
 }
 
 }  // namespace dinomo::dpm

@@ -26,6 +26,20 @@ void prepare_header(std::byte* object) noexcept {
   store(object, h);
 }
 
+SegmentHeader make_header(const Grant& grant, pool::SegmentKind kind,
+                          uint32_t generation) noexcept {
+  SegmentHeader h{};
+  h.magic = pool::kSegmentMagic;
+  h.generation = generation;
+  h.log_id = grant.log_id;
+  h.kind = static_cast<uint16_t>(kind);
+  h.sequence = grant.sequence;
+  h.incarnation = grant.incarnation;
+  h.granted_unix_ms = grant.unix_ms;
+  h.checksum = header_checksum(h);
+  return h;
+}
+
 }  // namespace
 
 SegmentTable::SegmentTable(pool::Space& space, uint32_t reserve)
@@ -58,22 +72,22 @@ uint32_t SegmentTable::find(uint64_t offset) const noexcept {
   return kNoSegment;
 }
 
-void SegmentTable::load() {
+std::vector<uint32_t> SegmentTable::load() {
+  std::vector<uint32_t> damaged;
   for (const auto& object : space_.objects(pool::ObjectType::kSegment)) {
     if (object.bytes < segment_bytes_) continue;
     const uint32_t id = add(object.offset);
     SegmentHeader& h = header(id);
-    if (h.checksum != header_checksum(h) || h.magic != pool::kSegmentMagic) {
-      // Torn in the middle of a grant: nobody has written to it. The generation must still grow.
-      const uint32_t generation = h.magic == pool::kSegmentMagic ? h.generation : 0;
-      SegmentHeader fresh{};
-      fresh.magic = pool::kSegmentMagic;
-      fresh.generation = generation + 1;
-      fresh.checksum = header_checksum(fresh);
-      h = fresh;
-      space_.persist().persist(&h, sizeof h);
+    if (!header_sound(id)) {
+      // A grant makes the header durable before the state: torn in the middle of one is only what
+      // is free, and nobody has written to that.
+      if (h.state == static_cast<uint32_t>(SegmentState::kFree)) {
+        reset_header(id);
+      } else {
+        damaged.push_back(id);
+      }
     }
-    if (h.kind == static_cast<uint16_t>(pool::SegmentKind::kCompacted) &&
+    if (header_sound(id) && h.kind == static_cast<uint16_t>(pool::SegmentKind::kCompacted) &&
         h.state == static_cast<uint32_t>(SegmentState::kOpen)) {
       set_state(id, SegmentState::kMerged);  // nobody goes on filling it
     }
@@ -81,9 +95,41 @@ void SegmentTable::load() {
       segments_[id].live.store(kClosedBit, std::memory_order_relaxed);
     }
   }
+  return damaged;
 }
 
-void SegmentTable::settle() {
+bool SegmentTable::header_sound(uint32_t id) noexcept {
+  const SegmentHeader& h = header(id);
+  return h.magic == pool::kSegmentMagic && h.checksum == header_checksum(h);
+}
+
+void SegmentTable::reset_header(uint32_t id) noexcept {
+  SegmentHeader& h = header(id);
+  SegmentHeader fresh{};
+  fresh.magic = pool::kSegmentMagic;
+  fresh.generation = (h.magic == pool::kSegmentMagic ? h.generation : 0) + 1;
+  fresh.checksum = header_checksum(fresh);
+  h = fresh;
+  space_.persist().persist(&h, sizeof h);
+  segments_[id].live.fetch_or(kClosedBit, std::memory_order_relaxed);
+}
+
+void SegmentTable::restore_header(uint32_t id, const Grant& grant, uint32_t generation) noexcept {
+  SegmentHeader& h = header(id);
+  SegmentHeader right = make_header(grant, pool::SegmentKind::kLog, generation);
+  right.state = h.state;
+  right.end_bytes = h.end_bytes;
+  right.last_lsn = h.last_lsn;
+  h = right;
+  space_.persist().persist(&h, sizeof h);
+}
+
+void SegmentTable::reopen(uint32_t id) noexcept {
+  segments_[id].live.fetch_and(~kClosedBit, std::memory_order_relaxed);
+  set_state(id, SegmentState::kOpen);
+}
+
+void SegmentTable::settle(std::vector<uint64_t>* kept) {
   for (uint32_t id = 0; id < size(); ++id) {
     if (header(id).state == static_cast<uint32_t>(SegmentState::kOpen)) {
       open_.fetch_add(1, std::memory_order_relaxed);
@@ -95,6 +141,7 @@ void SegmentTable::settle() {
       free_.push_back(id);
     } else if (header(id).state == static_cast<uint32_t>(SegmentState::kFree)) {
       set_state(id, SegmentState::kMerged);  // the index refers to it: keep it until it does not
+      kept->push_back(offset(id));
     }
   }
   fill_free_list(reserved());
@@ -143,15 +190,10 @@ Result<uint32_t> SegmentTable::take_free(GrantFor purpose) noexcept {
   return id;
 }
 
-/// `next` with all but generation and checksum set.
-void SegmentTable::open(uint32_t id, const SegmentHeader& wanted) noexcept {
+void SegmentTable::open(uint32_t id, const Grant& grant, pool::SegmentKind kind) noexcept {
   SegmentHeader& h = header(id);
-  SegmentHeader next = wanted;
-  next.magic = pool::kSegmentMagic;
-  next.generation = h.generation + 1;
-  if (planted("generation-not-raised")) --next.generation;
-  next.checksum = header_checksum(next);
-  h = next;  // line 1: free, no end, no last LSN
+  // Line 1: free, no end, no last LSN.
+  h = make_header(grant, kind, h.generation + (planted("generation-not-raised") ? 0 : 1));
   if (!planted("grant-not-flushed")) space_.persist().persist(&h, sizeof h);
   segments_[id].live.store(0, std::memory_order_release);
   open_.fetch_add(1, std::memory_order_relaxed);
@@ -164,30 +206,20 @@ Result<uint32_t> SegmentTable::grant(const Grant& grant, bool urgent) noexcept {
     const bool coming = reclaim_pending() || gain_expected_;
     return std::unexpected(coming ? Status::kBusy : id.error());
   }
-  SegmentHeader next{};
-  next.log_id = grant.log_id;
-  next.kind = static_cast<uint16_t>(pool::SegmentKind::kLog);
-  next.sequence = grant.sequence;
-  next.incarnation = grant.incarnation;
-  next.granted_unix_ms = grant.unix_ms;
-  open(*id, next);
+  open(*id, grant, pool::SegmentKind::kLog);
   return id;
 }
 
 Result<uint32_t> SegmentTable::grant_compacted(uint64_t unix_ms, bool last_resort) noexcept {
   const auto id = take_free(last_resort ? GrantFor::kLastResort : GrantFor::kCompaction);
   if (!id) return id;
-  SegmentHeader next{};
-  next.log_id = kNoLog;
-  next.kind = static_cast<uint16_t>(pool::SegmentKind::kCompacted);
-  next.granted_unix_ms = unix_ms;
-  open(*id, next);
+  open(*id, {kNoLog, 0, 0, unix_ms}, pool::SegmentKind::kCompacted);
   return id;
 }
 
 void SegmentTable::revoke_grant(uint32_t id) noexcept {
   set_state(id, SegmentState::kFree);
-  segments_[id].live.fetch_or(kClosedBit, std::memory_order_acq_rel);
+  reset_header(id);  // the log will give the sequence again
 }
 
 void SegmentTable::close(uint32_t id, uint64_t end_bytes, uint64_t last_lsn) noexcept {

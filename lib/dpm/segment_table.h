@@ -59,10 +59,21 @@ class SegmentTable final : public index::KeySource {
   /// `reserve`: segments kept for deletes.
   SegmentTable(pool::Space& space, uint32_t reserve);
 
-  /// Start-up: reads all headers. Afterwards live bytes are to be counted with add_live(), then
-  /// settle() decides what is free.
-  void load();
-  void settle();
+  /// Start-up: reads all headers; those that a crash left torn in the middle of a grant become free
+  /// ones with a later generation. Returns segments in use whose header is damaged, for
+  /// restore_header() or reset_header(). Afterwards live bytes are to be counted with add_live(),
+  /// then settle() decides what is free. Offsets of those whose state it had to change because the
+  /// index refers to them go to *kept.
+  std::vector<uint32_t> load();
+  void settle(std::vector<uint64_t>* kept);
+
+  bool header_sound(uint32_t id) noexcept;
+  /// Start-up: what a damaged header said. The state is not touched.
+  void restore_header(uint32_t id, const Grant& grant, uint32_t generation) noexcept;
+  /// Start-up: free, with a later generation than the header says.
+  void reset_header(uint32_t id) noexcept;
+  /// Start-up: a segment whose log is not merged so far cannot be free.
+  void reopen(uint32_t id) noexcept;
 
   /// A free segment for a log, its header durable and open. `urgent` grants may use the reserve
   /// for deletes. kNoSpace, or kBusy: segments will become free without anybody's doing.
@@ -140,7 +151,7 @@ class SegmentTable final : public index::KeySource {
   void fill_free_list(uint64_t wanted) noexcept;
   uint64_t allocatable() const noexcept;
   Result<uint32_t> take_free(GrantFor purpose) noexcept;
-  void open(uint32_t id, const pool::SegmentHeader& header) noexcept;
+  void open(uint32_t id, const Grant& grant, pool::SegmentKind kind) noexcept;
   void set_state(uint32_t id, pool::SegmentState state) noexcept;
   void hand_to_reclaim(uint32_t id) noexcept;
 

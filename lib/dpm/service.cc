@@ -28,6 +28,7 @@ Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, 
       clock_(clock),
       config_(config),
       log_(std::move(log)),
+      damage_(config.on_damage),
       segments_(space, config.reserve_segments),
       sessions_(space),
       nobody_(std::make_unique<NobodyConnected>()) {
@@ -76,15 +77,41 @@ void Service::begin_boot() noexcept {
 
 Status Service::recover(std::string* why) {
   started_ns_ = clock_.now_ns();
+  uint64_t lap_ns = started_ns_;
+  const auto lap = [&](uint64_t* phase_ns) {
+    *phase_ns = clock_.now_ns() - lap_ns;
+    lap_ns += *phase_ns;
+  };
+  RecoveryPhases& phases = report_.phases;
   begin_boot();
-  segments_.load();
-  revoke_unanswered_grants(space_, segments_);
-  recover_index(space_, segments_, *index_, *overflow_, *merges_, &report_);
+  Recovery recovery{space_, segments_, *merges_, damage_, report_};
+  const std::vector<uint32_t> damaged = segments_.load();
+  rebuild_headers(recovery, damaged);
+  revoke_unanswered_grants(recovery);
+  lap(&phases.segments_ns);
+  settle_resize(recovery, *index_);
+  lap(&phases.resize_ns);
+  recover_index(recovery, *index_, *overflow_, !report_.clean || config_.validate_index);
   resizer_ = std::make_unique<index::Resizer>(space_, *index_, *overflow_, *reclaimer_);
-  segments_.settle();
+  std::vector<uint64_t> kept;
+  segments_.settle(&kept);
+  for (const uint64_t offset : kept) damage_.note(DamageKind::kSegmentState, offset);
+  lap(&phases.index_ns);
   if (!report_.clean) sessions_.repair();
-  logs_ = recover_logs(space_, segments_, &report_);
+  lap(&phases.sessions_ns);
+  logs_ = recover_logs(recovery);
+  lap(&phases.logs_ns);
   merger_->counters().items.store(static_cast<int64_t>(report_.items));
+  if (const Status s = merge_logs(why); !ok(s)) return s;
+  lap(&phases.merge_ns);
+  report_.slots_discarded = damage_.count(DamageKind::kSlot);
+  report_.links_cut = damage_.count(DamageKind::kLink);
+  report_.damage = damage_.total();
+  report_.duration_ns = clock_.now_ns() - started_ns_;
+  return Status::kOk;
+}
+
+Status Service::merge_logs(std::string* why) {
   directory_ = std::make_unique<Directory>(space_, segments_, *merges_, *nobody_, clock_, logs_);
   Status merged = Status::kInProgress;
   while ((merged = directory_->merge_everything()) == Status::kInProgress) {
@@ -97,6 +124,13 @@ Status Service::recover(std::string* why) {
     }
     return merged;
   }
+  count_torn_tails();
+  directory_->close_orphans();
+  report_.entries_merged = merger_->counters().entries.load();
+  return Status::kOk;
+}
+
+void Service::count_torn_tails() noexcept {
   for (auto& log : logs_) {
     if (log->sequence > log->granted.load()) continue;
     const uint32_t id = log->open_segment(log->sequence);
@@ -104,10 +138,6 @@ Status Service::recover(std::string* why) {
     const auto h = load<log::EntryHeader>(segments_.bytes(id).data() + log->offset);
     if (h.generation == segments_.header(id).generation) ++report_.torn_tails;
   }
-  directory_->close_orphans();
-  report_.entries_merged = merger_->counters().entries.load();
-  report_.duration_ns = clock_.now_ns() - started_ns_;
-  return Status::kOk;
 }
 
 void Service::serve(fabric::Target& target) {

@@ -29,6 +29,8 @@ struct ServiceConfig {
   uint32_t index_grace_ms = 3000;  // as for reclaim, but of the index; longer than any KN's lease
   uint32_t compact_below_percent = 8;  // compaction begins when less of the pool is free
   uint32_t expiry_grace_ms = 1000;     // an expired item stays for so long: clocks differ
+  bool validate_index = false;     // at start, also after a clean stop
+  DamageLog::Sink on_damage = {};  // hears of what recovery mends; from any thread
 };
 
 struct ServiceStats {
@@ -89,6 +91,7 @@ class Service {
   ServiceStats stats();
 
   const RecoveryReport& recovery() const noexcept { return report_; }
+  const DamageLog& damage() const noexcept { return damage_; }
   index::IndexWriter& index() noexcept { return *index_; }
   index::Resizer& resizer() noexcept { return *resizer_; }
   SegmentTable& segments() noexcept { return segments_; }
@@ -97,6 +100,8 @@ class Service {
   Service(pool::Space& space, Clock& clock, const ServiceConfig& config, Log log);
   void begin_boot() noexcept;
   Status recover(std::string* why);
+  Status merge_logs(std::string* why);
+  void count_torn_tails() noexcept;
   uint32_t poll_index();
   uint32_t poll_space();
   void add_space_stats(ServiceStats* stats);
@@ -108,6 +113,7 @@ class Service {
   const ServiceConfig config_;
   Log log_;
   RecoveryReport report_;
+  DamageLog damage_;
   SegmentTable segments_;
   std::unique_ptr<index::OverflowPool> overflow_;
   std::unique_ptr<index::IndexWriter> index_;

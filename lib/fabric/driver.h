@@ -24,6 +24,7 @@ struct PoolExport {
   uint16_t kn_slots = 0;
   pool::Persistence persistence = pool::Persistence::kPageCache;
   std::string device{};  // RDMA device to offer it through; empty: the first that fits
+  PairSetup pair_setup = PairSetup::kAuto;
 };
 
 /// The DPM's end: answers connecting KNs and can take their access away. Service thread only,

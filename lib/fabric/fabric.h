@@ -109,6 +109,7 @@ struct RemotePool {
   uint16_t node_id = 0;
   uint16_t kn_slot = 0;  // the slot that the DPM gave this KN
   pool::Persistence persistence = pool::Persistence::kPageCache;
+  std::string access{};  // through which device, and how it is connected; for the log
 };
 
 struct QueueConfig {
@@ -132,11 +133,19 @@ class Fabric {
   virtual bool alive() noexcept = 0;
 };
 
+/// How the RDMA drivers connect their queue pairs.
+enum class PairSetup : uint8_t {
+  kAuto,      // by librdmacm where both ends have it and the DPM's address leads to the device
+  kRdmacm,    // by librdmacm, or not at all
+  kExchange,  // over TCP
+};
+
 struct ConnectConfig {
   std::string target;    // shm: path of the rendezvous socket; verbs: host:port
   std::string device{};  // RDMA device, as in ibv_devices; empty: the first that fits
   int kn_slot = -1;      // slot wanted, -1 any free one
   uint32_t timeout_ms = 3000;
+  PairSetup pair_setup = PairSetup::kAuto;
 };
 
 }  // namespace dinomo::fabric

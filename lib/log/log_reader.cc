@@ -35,4 +35,17 @@ uint64_t LogReader::first_lsn(Bytes segment, uint32_t generation, uint16_t log_i
   return first.header.log_id == log_id ? first.header.lsn : 0;
 }
 
+uint64_t LogReader::find_lsn(Bytes segment, uint32_t generation, uint16_t log_id, uint64_t offset,
+                             uint64_t lsn) noexcept {
+  for (uint64_t at = offset; at + kUnitBytes <= segment.size(); at += kUnitBytes) {
+    if (load<uint64_t>(segment.data() + at + offsetof(EntryHeader, lsn)) != lsn) continue;
+    Entry found;
+    if (parse_entry(segment.subspan(at), generation, &found) == EntryCheck::kValid &&
+        found.header.log_id == log_id) {
+      return at;
+    }
+  }
+  return 0;
+}
+
 }  // namespace dinomo::log

@@ -55,6 +55,11 @@ class LogReader {
   /// LSN of the first entry of a segment, 0 if there is none. Recovery starts from it.
   static uint64_t first_lsn(Bytes segment, uint32_t generation, uint16_t log_id) noexcept;
 
+  /// Offset of the valid entry with this LSN at or after `offset`, 0 if there is none. For going on
+  /// behind damaged entries: an LSN is given to one entry only. Looks at every unit of the segment.
+  static uint64_t find_lsn(Bytes segment, uint32_t generation, uint16_t log_id, uint64_t offset,
+                           uint64_t lsn) noexcept;
+
  private:
   bool no_room() const noexcept;
 

@@ -3,7 +3,8 @@
 // Debian's libibverbs and its providers, data path by direct verbs (mlx5) or by libibverbs (verbs).
 // It needs a device: a soft HCA that was preloaded (fabric_rdma.sh, in this process or in another),
 // or soft-RoCE (test/guest, verbs only). DPM_DEVICE and KN_DEVICE in the environment name it, else
-// it is the first that fits.
+// it is the first that fits. CONNECT=rdmacm: pairs are connected by librdmacm, the DPM's address
+// being DPM_HOST.
 #include <arpa/inet.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -18,6 +19,11 @@ namespace {
 
 constexpr size_t kPoolBytes = size_t{1} << 20;
 
+std::string setting(const char* variable, const char* otherwise) {
+  const char* value = std::getenv(variable);
+  return value == nullptr ? otherwise : value;
+}
+
 /// A port of this machine that was free a moment ago.
 std::string free_address() {
   const int s = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -29,12 +35,13 @@ std::string free_address() {
   socklen_t size = sizeof a;
   EXPECT_EQ(::getsockname(s, reinterpret_cast<sockaddr*>(&a), &size), 0);
   ::close(s);
-  return "127.0.0.1:" + std::to_string(ntohs(a.sin_port));
+  return setting("DPM_HOST", "127.0.0.1") + ":" + std::to_string(ntohs(a.sin_port));
 }
 
-std::string device_of(const char* variable) {
-  const char* device = std::getenv(variable);
-  return device == nullptr ? "" : device;
+PairSetup pair_setup() {
+  const std::string name = setting("CONNECT", "exchange");
+  EXPECT_TRUE(name == "rdmacm" || name == "exchange") << "CONNECT=" << name;
+  return name == "rdmacm" ? PairSetup::kRdmacm : PairSetup::kExchange;
 }
 
 class DeviceWorld final : public FabricWorld {
@@ -53,7 +60,8 @@ class DeviceWorld final : public FabricWorld {
     exported.node_id = 7;
     exported.kn_slots = 4;
     exported.persistence = persistence;
-    exported.device = device_of("DPM_DEVICE");
+    exported.device = setting("DPM_DEVICE", "");
+    exported.pair_setup = pair_setup();
     std::string why;
     auto target = driver_->listen(address_, exported, &why);
     EXPECT_TRUE(target.has_value()) << why;
@@ -68,9 +76,10 @@ class DeviceWorld final : public FabricWorld {
   Target& target() override { return *target_; }
   Result<std::unique_ptr<Fabric>> connect(int kn_slot, std::string* why) override {
     return driver_->connect({.target = address_,
-                             .device = device_of("KN_DEVICE"),
+                             .device = setting("KN_DEVICE", ""),
                              .kn_slot = kn_slot,
-                             .timeout_ms = 5000},
+                             .timeout_ms = 5000,
+                             .pair_setup = pair_setup()},
                             why);
   }
 

@@ -44,6 +44,7 @@ std::string Judge::recovered() {
   const dpm::RecoveryReport& report = node_->service->recovery();
   if (report.slots_discarded != 0) return "a slot refers to no entry";
   if (report.links_cut != 0) return "a chain is broken";
+  if (report.damage != 0) return "recovery takes what a crash left for damage";
   const pool::TableRef table(
       image_->record<pool::IndexRoot>(image_->superblock().index_root_offset)->current);
   for (uint64_t b = 0; b < table.buckets(); ++b) {

@@ -19,15 +19,17 @@ from guest import HERE, Guest
 
 STEP_SECONDS = 240
 
-SUITE = ("DPM_DEVICE=rxe0 KN_DEVICE={kn} {build}/test/conformance/conformance_fabric_rdma_device "
+SUITE = ("DPM_DEVICE=rxe0 KN_DEVICE={kn} DPM_HOST=10.9.0.1 CONNECT={connect} {build}/test/conformance/conformance_fabric_rdma_device "
          "--gtest_filter='*verbs*:RdmaErrors*'")
+BY_RDMACM = SUITE.replace("{kn}", "rxe1").replace("{connect}", "rdmacm")
 LOSS = "tc qdisc add dev ve0 root netem loss 1%; tc qdisc add dev ve1 root netem loss 1%; "
 
 # name, what runs in the guest, whether the machine dies of it; steps share the persistent memory.
 STEPS = (
-    ("conformance, one soft-RoCE device", SUITE.replace("{kn}", "rxe0"), False),
-    ("conformance, two devices", SUITE.replace("{kn}", "rxe1"), False),
-    ("conformance, two devices, 1 % of packets lost", LOSS + SUITE.replace("{kn}", "rxe1"), False),
+    ("conformance, one soft-RoCE device, pairs over TCP",
+     SUITE.replace("{kn}", "rxe0").replace("{connect}", "exchange"), False),
+    ("conformance, two devices, librdmacm", BY_RDMACM, False),
+    ("conformance, two devices, librdmacm, 1 % of packets lost", LOSS + BY_RDMACM, False),
     ("YCSB over soft-RoCE, KN and DPM", "{inside}/rdma_cluster.py {build}", False),
     ("YCSB over soft-RoCE, 1 % of packets lost", "{inside}/rdma_cluster.py {build} --loss 1", False),
     ("round trips over soft-RoCE", "{inside}/rdma_rt.py {build}", False),

@@ -52,6 +52,7 @@ def options(c, refused):
     refused("kn: unknown fabric", kn("--fabric", "pigeon"), "pigeon", "shm", status=2)
     refused("kn: unknown fallback", kn("--fabric", "mlx5", "--fabric-fallback", "pigeon"), "fabric_fallback",
             "pigeon", "verbs", status=2)
+    refused("kn: way to connect", kn("--fabric-connect", "pigeon"), "fabric-connect", "rdmacm", status=2)
     refused("kn: fallback of shm", kn("--fabric-fallback", "verbs"), "fabric_fallback", "mlx5", status=2)
     refused("kn: options that contradict", kn("--lease-ms", "100", "--heartbeat-ms", "90"),
             "three times", status=2)

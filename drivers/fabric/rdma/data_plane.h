@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "drivers/fabric/rdma/cm.h"
 #include "drivers/fabric/rdma/rdma_queue.h"
 #include "drivers/fabric/rdma/verbs_objects.h"
 
@@ -20,6 +21,7 @@ class PairSet {
   virtual void drain() noexcept = 0;
 
   std::vector<ibv_qp*> pairs;
+  std::vector<CmId> links;    // of the pairs, where the connection manager connected them
   uint32_t first_number = 0;  // in the exchange; the others follow
   uint32_t depth = 0;
   std::vector<std::byte> landing;

@@ -6,6 +6,7 @@
 //   KN   <- DPM  Welcome    the pool, its key, the slot; or why not
 //   KN   -> DPM  Connect    one queue pair of the KN (also after it was reset)
 //   KN   <- DPM  Connected  the DPM's end, ready to receive
+// Connect and Connected are only for pairs that librdmacm does not connect (cm.h).
 // The connection stays open as long as the KN is there; its end is the end of the KN's rights.
 #pragma once
 
@@ -18,7 +19,7 @@
 
 namespace dinomo::fabric::rdma {
 
-inline constexpr uint64_t kExchangeMagic = 0x3130'4144'524d'4e44;  // "DNMRDA01"
+inline constexpr uint64_t kExchangeMagic = 0x3230'4144'524d'4e44;  // "DNMRDA02"
 inline constexpr uint32_t kQueuePairsMax = 1024;                   // of one KN
 
 enum class MessageKind : uint32_t { kHello = 1, kWelcome = 2, kConnect = 3, kConnected = 4 };
@@ -42,8 +43,9 @@ struct WelcomeMessage {
   uint64_t superblock_offset;
   uint64_t persistence;
   uint8_t uuid[16];
+  uint64_t cm_token;  // for requests of the connection manager; 0: it is not offered
 };
-static_assert(sizeof(WelcomeMessage) == 72);
+static_assert(sizeof(WelcomeMessage) == 80);
 
 /// One end of a queue pair.
 struct ConnectMessage {

@@ -57,7 +57,27 @@ Status Registration::open(const ConnectConfig& config, std::string* why) {
   remote_.persistence = static_cast<pool::Persistence>(welcome.persistence);
   remote_address_ = welcome.remote_address;
   rkey_ = welcome.rkey;
-  return Status::kOk;
+  return choose_setup(config.pair_setup, welcome.cm_token, why);
+}
+
+Status Registration::choose_setup(PairSetup wanted, uint64_t cm_token, std::string* why) {
+  remote_.access = port_.device + ", pairs connected over TCP";
+  if (wanted == PairSetup::kExchange) return Status::kOk;
+  std::string reason = "dinomo-dpm does not offer the connection manager";
+  if (cm_token != 0) {
+    auto dialer = CmDialer::make(socket_.get(), port_, cm_token, &reason);
+    if (dialer) {
+      dialer_.emplace(std::move(*dialer));
+      remote_.access = port_.device + ", pairs connected by librdmacm";
+      return Status::kOk;
+    }
+  }
+  if (wanted == PairSetup::kAuto) {
+    remote_.access += " (" + reason + ")";
+    return Status::kOk;
+  }
+  *why = reason + "; fabric_connect auto or exchange does without";
+  return Status::kUnsupported;
 }
 
 Status Registration::add_memory(MutableBytes memory) noexcept {
@@ -91,24 +111,31 @@ Result<std::unique_ptr<PairSet>> Registration::make_pairs(uint32_t depth) noexce
 
 Status Registration::connect(PairSet& set) noexcept {
   for (uint32_t p = 0; p < set.pairs.size(); ++p) {
-    ibv_qp* qp = set.pairs[p];
-    // Another one each time, so that a packet of the pair's earlier life is not taken for a new
-    // one.
-    const uint32_t psn = (qp->qp_num * 0x9e37u + ++connects_ * 0x1003u) & 0xff'ffff;
     const uint32_t number = set.first_number + p;
-    const ConnectMessage ask =
-        to_message(MessageKind::kConnect, number, own_end(port_, qp->qp_num, psn));
-    ConnectMessage answer{};
-    Status status = send_whole(socket_.get(), &ask, sizeof ask);
-    if (ok(status)) status = receive_whole(socket_.get(), &answer, sizeof answer, timeout_ms_);
-    if (ok(status)) status = static_cast<Status>(answer.status);
-    if (ok(status) && (answer.magic != kExchangeMagic || answer.number != number)) {
-      status = Status::kCorrupt;
+    if (dialer_) {
+      auto link = dialer_->connect(set.pairs[p], number, timeout_ms_);
+      if (!link) return link.error();
+      set.links.push_back(std::move(*link));
+    } else if (const Status s = exchange(set.pairs[p], number); !ok(s)) {
+      return s;
     }
-    if (ok(status)) status = connect_pair(qp, port_, to_peer(answer), psn, 0);
-    if (!ok(status)) return status;
   }
   return Status::kOk;
+}
+
+Status Registration::exchange(ibv_qp* qp, uint32_t number) noexcept {
+  // Another one each time, so that a packet of the pair's earlier life is not taken for a new one.
+  const uint32_t psn = (qp->qp_num * 0x9e37u + ++connects_ * 0x1003u) & 0xff'ffff;
+  const ConnectMessage ask =
+      to_message(MessageKind::kConnect, number, own_end(port_, qp->qp_num, psn));
+  ConnectMessage answer{};
+  Status status = send_whole(socket_.get(), &ask, sizeof ask);
+  if (ok(status)) status = receive_whole(socket_.get(), &answer, sizeof answer, timeout_ms_);
+  if (ok(status)) status = static_cast<Status>(answer.status);
+  if (ok(status) && (answer.magic != kExchangeMagic || answer.number != number)) {
+    status = Status::kCorrupt;
+  }
+  return ok(status) ? connect_pair(qp, port_, to_peer(answer), psn, 0) : status;
 }
 
 Result<std::unique_ptr<PairSet>> Registration::take_pairs(uint32_t depth) noexcept {
@@ -134,6 +161,7 @@ Result<std::unique_ptr<PairSet>> Registration::take_pairs(uint32_t depth) noexce
 
 void Registration::give_back(std::unique_ptr<PairSet> set) noexcept {
   for (ibv_qp* qp : set->pairs) stop_pair(qp);
+  set->links.clear();
   const std::lock_guard lock(mutex_);
   free_.push_back(std::move(set));
 }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "common/file_descriptor.h"
@@ -30,11 +31,14 @@ class Registration final : public PairSetOwner {
 
  private:
   Result<std::unique_ptr<PairSet>> make_pairs(uint32_t depth) noexcept;
+  Status choose_setup(PairSetup wanted, uint64_t cm_token, std::string* why);
   Status connect(PairSet& set) noexcept;
+  Status exchange(ibv_qp* qp, uint32_t number) noexcept;
 
   const DataPlane& plane_;
   Port port_;
   FileDescriptor socket_;
+  std::optional<CmDialer> dialer_;  // none: pairs are connected over the exchange
   uint32_t timeout_ms_;
   ProtectionDomain pd_;
   std::vector<MemoryRegion> regions_;

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,8 +69,14 @@ Result<std::unique_ptr<Target>> RdmaTarget::listen(const DataPlane& plane,
     *why = std::string("no eventfd: ") + std::strerror(errno);
     return std::unexpected(Status::kInternal);
   }
-  return std::make_unique<RdmaTarget>(std::move(*port), pool, std::move(*listener),
-                                      std::move(wake));
+  auto target =
+      std::make_unique<RdmaTarget>(std::move(*port), pool, std::move(*listener), std::move(wake));
+  if (pool.pair_setup != PairSetup::kExchange) {
+    const Status s = target->offer_cm(why);
+    if (!ok(s) && pool.pair_setup == PairSetup::kRdmacm) return std::unexpected(s);
+  }
+  target->start();
+  return target;
 }
 
 RdmaTarget::RdmaTarget(Port port, const PoolExport& pool, FileDescriptor listener,
@@ -78,13 +85,19 @@ RdmaTarget::RdmaTarget(Port port, const PoolExport& pool, FileDescriptor listene
       pool_(pool),
       remote_address_(remote_address_of(pool.memory)),
       listener_(std::move(listener)),
-      wake_(std::move(wake)),
-      thread_([this] { run(); }) {}
+      wake_(std::move(wake)) {}
+
+Status RdmaTarget::offer_cm(std::string* why) {
+  auto made = CmListener::listen(listener_.get(), port_, why);
+  if (!made) return made.error();
+  cm_.emplace(std::move(*made));
+  return Status::kOk;
+}
 
 RdmaTarget::~RdmaTarget() {
   stop_.store(true);
   ::eventfd_write(wake_.get(), 1);
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   for (auto& connection : connections_) cut_off(*connection);
 }
 
@@ -122,10 +135,12 @@ void RdmaTarget::cut_off(Connection& connection) noexcept {
   }
   connection.region.reset();
   connection.pairs.clear();
+  connection.links.clear();
 }
 
 void RdmaTarget::wait() noexcept {
   std::vector<pollfd> waiting{{listener_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+  if (cm_) waiting.push_back({cm_->descriptor(), POLLIN, 0});
   for (const auto& c : connections_) waiting.push_back({c->socket.get(), POLLIN, 0});
   ::poll(waiting.data(), waiting.size(), -1);
   eventfd_t ignored = 0;
@@ -136,6 +151,7 @@ void RdmaTarget::run() noexcept {
   while (!stop_.load()) {
     wait();
     accept_waiting();
+    if (cm_) serve_cm();
     for (size_t i = 0; i < connections_.size();) {
       Connection& c = *connections_[i];
       if (!c.doomed && serve(c)) {
@@ -206,7 +222,11 @@ Status RdmaTarget::open(Connection& connection) noexcept {
   connection.pd = std::move(pd);
   connection.region = std::move(region);
   connection.cq = std::move(cq);
-  return Status::kOk;
+  if (!cm_) return Status::kOk;
+  // Who guessed it could take the place of another KN's pair.
+  const bool random = ::getrandom(&connection.cm_token, sizeof connection.cm_token, 0) ==
+                      static_cast<ssize_t>(sizeof connection.cm_token);
+  return random ? Status::kOk : Status::kInternal;
 }
 
 bool RdmaTarget::welcome(Connection& connection) noexcept {
@@ -232,15 +252,16 @@ bool RdmaTarget::welcome(Connection& connection) noexcept {
     answer.superblock_offset = pool_.superblock_offset;
     answer.persistence = static_cast<uint64_t>(pool_.persistence);
     std::copy(pool_.uuid.begin(), pool_.uuid.end(), std::begin(answer.uuid));
+    answer.cm_token = connection.cm_token;
   }
   return ok(send_whole(socket, &answer, sizeof answer)) && ok(status);
 }
 
-Status RdmaTarget::answer_pair(Connection& connection, const ConnectMessage& ask,
-                               ConnectMessage* answer) noexcept {
-  if (ask.number >= kQueuePairsMax) return Status::kOutOfRange;
-  if (connection.pairs.size() <= ask.number) connection.pairs.resize(ask.number + 1);
-  QueuePair& pair = connection.pairs[ask.number];
+/// The pair `number`, in reset.
+Result<ibv_qp*> RdmaTarget::fresh_pair(Connection& connection, uint32_t number) noexcept {
+  if (number >= kQueuePairsMax) return std::unexpected(Status::kOutOfRange);
+  if (connection.pairs.size() <= number) connection.pairs.resize(number + 1);
+  QueuePair& pair = connection.pairs[number];
   if (!pair) {
     ibv_qp_init_attr init{};
     init.send_cq = connection.cq.get();
@@ -251,12 +272,43 @@ Status RdmaTarget::answer_pair(Connection& connection, const ConnectMessage& ask
     init.cap.max_send_sge = 1;
     init.cap.max_recv_sge = 1;
     pair.reset(::ibv_create_qp(connection.pd.get(), &init));
-    if (!pair) return Status::kNoResource;
+    if (!pair) return std::unexpected(Status::kNoResource);
   }
-  if (const Status s = reset_pair(pair.get()); !ok(s)) return s;
-  const uint32_t psn = (pair->qp_num * 0x9e37u + ++connects_ * 0x1003u) & 0xff'ffff;
-  *answer = to_message(MessageKind::kConnected, ask.number, own_end(port_, pair->qp_num, psn));
-  return connect_pair(pair.get(), port_, to_peer(ask), psn, kRemoteRights);
+  if (const Status s = reset_pair(pair.get()); !ok(s)) return std::unexpected(s);
+  return pair.get();
+}
+
+Status RdmaTarget::answer_pair(Connection& connection, const ConnectMessage& ask,
+                               ConnectMessage* answer) noexcept {
+  const auto pair = fresh_pair(connection, ask.number);
+  if (!pair) return pair.error();
+  const uint32_t psn = ((*pair)->qp_num * 0x9e37u + ++connects_ * 0x1003u) & 0xff'ffff;
+  *answer = to_message(MessageKind::kConnected, ask.number, own_end(port_, (*pair)->qp_num, psn));
+  return connect_pair(*pair, port_, to_peer(ask), psn, kRemoteRights);
+}
+
+void RdmaTarget::serve_cm() noexcept {
+  while (auto request = cm_->next()) {
+    const std::lock_guard lock(mutex_);
+    if (const Status s = accept_cm(*request); !ok(s)) CmListener::refuse(*request, s);
+    events_.fetch_add(1);
+  }
+}
+
+Status RdmaTarget::accept_cm(CmListener::Request& request) noexcept {
+  const auto asking = std::ranges::find_if(connections_, [&](const auto& c) {
+    return c->cm_token != 0 && c->cm_token == request.hello.token && !c->doomed;
+  });
+  if (asking == connections_.end()) return Status::kFenced;
+  Connection& connection = **asking;
+  const uint32_t number = request.hello.number;
+  const auto pair = fresh_pair(connection, number);
+  if (!pair) return pair.error();
+  const Status status = CmListener::accept(request, *pair, kRemoteRights);
+  if (!ok(status)) return status;
+  if (connection.links.size() <= number) connection.links.resize(number + 1);
+  connection.links[number] = std::move(request.id);
+  return Status::kOk;
 }
 
 bool RdmaTarget::connect(Connection& connection) noexcept {

@@ -11,11 +11,13 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "common/file_descriptor.h"
+#include "drivers/fabric/rdma/cm.h"
 #include "drivers/fabric/rdma/data_plane.h"
 #include "drivers/fabric/rdma/exchange.h"
 #include "fabric/driver.h"
@@ -27,6 +29,11 @@ class RdmaTarget final : public Target {
   static Result<std::unique_ptr<Target>> listen(const DataPlane& plane, const std::string& address,
                                                 const PoolExport& pool, std::string* why);
   RdmaTarget(Port port, const PoolExport& pool, FileDescriptor listener, FileDescriptor wake);
+  /// Before run() starts: offers librdmacm, too.
+  Status offer_cm(std::string* why);
+  void start() {
+    thread_ = std::thread([this] { run(); });
+  }
   ~RdmaTarget() override;
 
   uint32_t poll() noexcept override;
@@ -40,10 +47,12 @@ class RdmaTarget final : public Target {
     FileDescriptor socket;
     int kn_slot = -1;     // -1: has not said Hello
     bool doomed = false;  // fenced: only to be taken down
+    uint64_t cm_token = 0;
     ProtectionDomain pd;
     MemoryRegion region;
     CompletionQueue cq;
     std::vector<QueuePair> pairs;  // by number
+    std::vector<CmId> links;       // of the same number, where the connection manager connected it
   };
 
   // The thread. Only it adds and removes connections; what others may look at meanwhile it touches
@@ -57,6 +66,9 @@ class RdmaTarget final : public Target {
   bool connect(Connection& connection) noexcept;
   Status take_slot(int wanted, Connection& connection) noexcept;
   Status open(Connection& connection) noexcept;
+  void serve_cm() noexcept;
+  Status accept_cm(CmListener::Request& request) noexcept;
+  Result<ibv_qp*> fresh_pair(Connection& connection, uint32_t number) noexcept;
   Status answer_pair(Connection& connection, const ConnectMessage& ask,
                      ConnectMessage* answer) noexcept;
   static void cut_off(Connection& connection) noexcept;
@@ -66,6 +78,7 @@ class RdmaTarget final : public Target {
   uint64_t remote_address_;
   FileDescriptor listener_;
   FileDescriptor wake_;  // eventfd: the thread shall look
+  std::optional<CmListener> cm_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::atomic<uint32_t> events_{0};

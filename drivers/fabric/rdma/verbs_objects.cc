@@ -9,11 +9,6 @@ namespace dinomo::fabric::rdma {
 
 namespace {
 
-// 4.096 us x 2^12 = 17 ms a try, so that a partition is noticed in a tenth of a second, not four.
-constexpr uint8_t kTimeoutExponent = 12;
-constexpr uint8_t kRetries = 5;
-constexpr uint8_t kRnrRetries = 7;  // for ever; there are no receive queues to be empty
-constexpr uint8_t kMinRnrTimer = 12;
 constexpr uint8_t kHopLimit = 64;
 constexpr uint8_t kRdAtomicMax = 16;
 

@@ -13,6 +13,12 @@
 
 namespace dinomo::fabric::rdma {
 
+// 4.096 us x 2^12 = 17 ms a try, so that a partition is noticed in a tenth of a second, not four.
+inline constexpr uint8_t kTimeoutExponent = 12;
+inline constexpr uint8_t kRetries = 5;
+inline constexpr uint8_t kRnrRetries = 7;  // for ever; there are no receive queues to be empty
+inline constexpr uint8_t kMinRnrTimer = 12;
+
 template <auto Function>
 struct VerbsDelete {
   template <class T>

@@ -121,8 +121,9 @@ Result<std::unique_ptr<Fabric>> ShmFabric::connect(const ConnectConfig& config, 
   mapping.memory = {static_cast<std::byte*>(memory), reply.pool_bytes};
   mapping.persistence = static_cast<pool::Persistence>(reply.persistence);
   fabric->socket_ = std::move(*socket);
-  fabric->remote_ = RemotePool{reply.pool_bytes, reply.superblock_offset, reply.uuid,
-                               reply.node_id,    reply.kn_slot,           mapping.persistence};
+  fabric->remote_ =
+      RemotePool{reply.pool_bytes, reply.superblock_offset, reply.uuid,     reply.node_id,
+                 reply.kn_slot,    mapping.persistence,     "shared memory"};
   return fabric;
 }
 

@@ -76,6 +76,7 @@ Result<std::unique_ptr<Fabric>> SimFabric::connect(const ConnectConfig& config, 
   fabric->remote_.node_id = pool.node_id;
   fabric->remote_.kn_slot = static_cast<uint16_t>(slot);
   fabric->remote_.persistence = pool.persistence;
+  fabric->remote_.access = "simulation";
   return fabric;
 }
 

@@ -31,7 +31,9 @@ def main():
         verify_test.verify(SMALL_YCSB, c, check)
         check.equal("persistence", c.stats("dpm")["persistence"], "dax" if a.devdax else "page-cache")
         with open(c.logs["kn"], encoding="utf-8") as log:
-            check("the KN says that it uses verbs", "using verbs instead" in log.read())
+            text = log.read()
+        check("the KN says that it uses verbs", "using verbs instead" in text)
+        check("pairs are connected by librdmacm", "rxe1, pairs connected by librdmacm" in text)
         c.end_in_order(check)
     return check.finish()
 

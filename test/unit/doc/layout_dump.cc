@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/common/key_stream.h"
+#include "drivers/fabric/rdma/cm.h"
 #include "drivers/fabric/rdma/exchange.h"
 #include "index/format.h"
 #include "log/format.h"
@@ -384,6 +385,14 @@ void rdma_structs() {
     FIELD(superblock_offset);
     FIELD(persistence);
     FIELD(uuid);
+    FIELD(cm_token);
+  }
+  {
+    STRUCT(fabric::rdma::CmHello)
+    FIELD(magic);
+    FIELD(token);
+    FIELD(number);
+    FIELD(reserved);
   }
   {
     STRUCT(fabric::rdma::ConnectMessage)
