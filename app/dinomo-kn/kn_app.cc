@@ -121,6 +121,11 @@ bool KnApp::make_workers(std::string* why) {
   kn::WorkerConfig config;
   config.workers = count;
   config.sessions_max = options_.sessions_max;
+  config.session_window = options_.session_window;
+  config.session_idle_ms = options_.session_idle_s * 1000;
+  config.cookie_period_ms = options_.cookie_period_s * 1000;
+  config.strangers_per_s = options_.strangers_per_s;
+  config.clients = *ingress::NetworkList::parse(options_.clients, why);  // checked before
   config.fetches_max = options_.fetches_max;
   config.unmerged_segments_max = options_.unmerged_segments_max;
   config.write_wait_us = options_.write_wait_us;

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "app/dinomo-kn/kn_options.h"
 
+#include <utility>
+
+#include "common/align.h"
+#include "ingress/network_list.h"
+
 namespace dinomo::app {
 
 namespace {
@@ -51,9 +56,35 @@ void add_clients(OptionTable& table, KnOptions* o) {
                         {"verify", ingress::RxChecksum::kVerify},
                         {"trust", ingress::RxChecksum::kTrust}},
              .help = "check incoming checksums in software; auto trusts ports fed by this kernel"});
+}
+
+void add_sessions(OptionTable& table, KnOptions* o) {
+  table.group("Sessions");
+  table.add("clients", &o->clients,
+            {.placeholder = "NETWORKS",
+             .help = "networks whose clients are served, as in 10.0.0.0/8,fd00::/8; empty: all"});
   table.add(
       "sessions_max", &o->sessions_max,
       {.min = 8, .max = 1 << 20, .help = "client sessions a worker remembers (power of two)"});
+  table.add("session_window", &o->session_window,
+            {.min = 8,
+             .max = 4096,
+             .help = "mutations that a session may have in flight (power of two)"});
+  table.add("session_idle_s", &o->session_idle_s,
+            {.unit = "s",
+             .min = 1,
+             .max = 86'400,
+             .help = "a session unused for longer makes room if it is needed"});
+  table.add(
+      "cookie_period_s", &o->cookie_period_s,
+      {.unit = "s",
+       .min = 10,
+       .max = 86'400,
+       .help = "cookies of clients have a new key so often; those before it stay good as long"});
+  table.add("strangers_per_s", &o->strangers_per_s,
+            {.min = 1,
+             .max = 100'000'000,
+             .help = "datagrams a second that a worker answers one source without a valid cookie"});
 }
 
 void add_engine(OptionTable& table, KnOptions* o) {
@@ -119,8 +150,15 @@ void add_checks(OptionTable& table, KnOptions* o) {
                : "";
   });
   table.check([o] {
-    return (o->sessions_max & (o->sessions_max - 1)) != 0 ? "sessions_max has to be a power of two"
-                                                          : "";
+    for (const auto& [name, value] :
+         {std::pair("sessions_max", o->sessions_max), {"session_window", o->session_window}}) {
+      if (!is_power_of_two(value)) return std::string(name) + " has to be a power of two";
+    }
+    return std::string();
+  });
+  table.check([o] {
+    std::string why;
+    return ingress::NetworkList::parse(o->clients, &why) ? "" : "clients: " + why;
   });
 }
 
@@ -129,6 +167,7 @@ void add_checks(OptionTable& table, KnOptions* o) {
 void add_kn_options(OptionTable& table, KnOptions* o) {
   add_memory_node(table, o);
   add_clients(table, o);
+  add_sessions(table, o);
   add_engine(table, o);
   add_operation(table, o);
   add_checks(table, o);

@@ -34,7 +34,12 @@ struct KnOptions {
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;
   ingress::RxChecksum rx_checksum = ingress::RxChecksum::kAuto;
+  std::string clients;
   uint32_t sessions_max = 1024;
+  uint32_t session_window = 256;
+  uint32_t session_idle_s = 600;
+  uint32_t cookie_period_s = 600;
+  uint32_t strangers_per_s = 1000;
   // cache
   uint64_t cache_bytes = uint64_t{256} << 20;
   std::string cache_policy = "dac";

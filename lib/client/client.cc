@@ -132,6 +132,7 @@ void Client::wait(uint64_t limit_ns) noexcept {
 }
 
 void Client::flush_queues() noexcept {
+  if (renewing_ && mutation_oldest_ == mutation_next_) drop_session();
   while (!window_wait_.empty() && window_open()) dispatch(request_of(window_wait_.pop_front()));
   while (!queued_.empty()) dispatch(request_of(queued_.pop_front()));
   // pack() puts back what the transport has no room for.
@@ -184,7 +185,9 @@ uint32_t Client::route_kn(const Request& r) const noexcept {
   return owner == kAnyKn ? kNoKn : kn_by_slot_[owner];
 }
 
-bool Client::window_open() const noexcept { return mutation_next_ - mutation_oldest_ < window_; }
+bool Client::window_open() const noexcept {
+  return !renewing_ && mutation_next_ - mutation_oldest_ < window_;
+}
 
 bool Client::assign_sequence(Request* r) noexcept {
   if (!wire::is_mutation(r->opcode)) {
@@ -241,6 +244,7 @@ void Client::pack(uint32_t kn_index, uint32_t worker) noexcept {
   Endpoint& to = *kn.workers[worker];
   to.dirty = false;
   const uint32_t pack_max = options_.pack_max == 0 ? UINT16_MAX : options_.pack_max;
+  if (now_ns_ >= kn.cookie_renew_ns) renew_cookie(kn_index);
   const wire::DatagramHeader header = header_for(kn);
   while (!to.queue.empty()) {
     const Request* const first = request_of(to.queue.front());
@@ -341,9 +345,8 @@ void Client::complete(Request* r, Completion* completion) noexcept {
   if (callback != nullptr) callback(context, *completion);
 }
 
-void Client::release(Request* r) noexcept {
-  r->queue()->unlink();
-  TimerWheel::cancel(r->timer());
+// A mutation's number is free again: of one that has ended, or was never carried out.
+void Client::free_sequence(Request* r) noexcept {
   if (r->sequence != 0 && wire::is_mutation(r->opcode)) {
     const size_t mask = mutations_.size() - 1;
     mutations_[r->sequence & mask] = nullptr;
@@ -352,6 +355,12 @@ void Client::release(Request* r) noexcept {
     }
   }
   r->sequence = 0;
+}
+
+void Client::release(Request* r) noexcept {
+  r->queue()->unlink();
+  TimerWheel::cancel(r->timer());
+  free_sequence(r);
   r->state = State::kFree;
   free_.push_back(r->slot);
   --in_flight_;

@@ -130,6 +130,7 @@ class Client {
     bool ready = false;  // has a cookie for the session
     uint64_t cookie = 0;
     uint32_t cookie_generation = 0;
+    uint64_t cookie_renew_ns = UINT64_MAX;  // fetch a newer one from then on
     uint32_t datagram_bytes_max = wire::kDatagramBytesMax;
     uint64_t srtt_ns = 0;  // 0: not measured
     uint64_t rttvar_ns = 0;
@@ -160,6 +161,7 @@ class Client {
   void expire(Request* r) noexcept;
   void give_up(Request* r, Status status) noexcept;
   void complete(Request* r, Completion* completion) noexcept;
+  void free_sequence(Request* r) noexcept;
   void release(Request* r) noexcept;
   bool window_open() const noexcept;
   uint64_t timeout_ns(const Kn& kn, const Request& r) noexcept;
@@ -172,6 +174,7 @@ class Client {
   void on_reply(Request* r, const wire::DatagramHeader& header, const wire::Message& m) noexcept;
   void on_final(Request* r, const wire::Message& m) noexcept;
   void on_no_session(Request* r) noexcept;
+  void on_session_lost(Request* r) noexcept;
   void on_retry_later(Request* r, const wire::Message& m) noexcept;
   void measure(Request* r) noexcept;
 
@@ -181,6 +184,9 @@ class Client {
   void expire_hello(Request* r) noexcept;
   void on_hello_reply(Request* r, const wire::Message& m) noexcept;
   void new_session(uint64_t session) noexcept;
+  void drop_session() noexcept;
+  void renew_cookie(uint32_t kn_index) noexcept;
+  static bool may_have_run(const Request& r) noexcept;
   void want_ring() noexcept;
   void drive_ring() noexcept;
   void expire_ring() noexcept;
@@ -213,6 +219,8 @@ class Client {
   TimerWheel timers_;
 
   uint64_t session_ = 0;
+  uint64_t token_ = 0;     // of the session
+  bool renewing_ = false;  // no new mutations until those under way have ended and it is new
   uint32_t window_ = 1;
   uint64_t key_bytes_max_ = 250;
   uint64_t value_bytes_max_ = 61'440;

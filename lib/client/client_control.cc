@@ -94,18 +94,19 @@ void Client::send_hello(uint32_t kn_index) noexcept {
   hello.state = State::kSent;
   hello.last_sent_ns = now_ns_;
   hello.transmissions = hello.timeouts + 1;
+  hello.tag = session_;
   timers_.arm(hello.timer(), now_ns_ + timeout_ns(kn, hello));
   const Endpoint* const to = endpoint(kn, hello.worker);
   if (to == nullptr) return;  // tried again at the time-out
   const MutableBytes buffer = transport_->allocate(to->link, wire::kHelloBytesMin);
   if (buffer.size() < wire::kHelloBytesMin) return;
-  // The old session and cookie ask the server to go on with the session, so that what is in flight
-  // keeps its numbers.
+  // The old session and its token ask the server to go on with the session, so that what is in
+  // flight keeps its numbers.
   wire::Writer writer(buffer.first(wire::kHelloBytesMin), header_for(kn));
   wire::MessageHeader m{};
   m.opcode = static_cast<uint8_t>(wire::Opcode::kHello);
   m.sequence = hello.sequence;
-  const wire::HelloExtras extras{static_cast<uint32_t>(mutations_.size()), 0};
+  const wire::HelloExtras extras{static_cast<uint32_t>(mutations_.size()), 0, token_};
   constexpr std::array<std::byte, wire::kHelloBytesMin - sizeof(wire::DatagramHeader) -
                                       sizeof(wire::MessageHeader) - sizeof(wire::HelloExtras)>
       kPadding{};
@@ -148,9 +149,16 @@ void Client::on_hello_reply(Request* r, const wire::Message& m) noexcept {
   }
   TimerWheel::cancel(r->timer());
   r->state = State::kFree;
-  if (reply.session != session_) new_session(reply.session);
+  if (reply.session != session_) {
+    // Another KN may have given a session since this one was asked for any.
+    if (session_ != 0 && r->tag != session_) return start_hello(r->route, r->worker);
+    new_session(reply.session);
+  }
+  token_ = reply.token;
   kn.ready = true;
   kn.cookie = reply.cookie;
+  const uint64_t good_ns = reply.cookie_ms * kMs;
+  kn.cookie_renew_ns = good_ns == 0 ? UINT64_MAX : now_ns_ + good_ns - good_ns / 4;
   ++kn.cookie_generation;
   kn.kn_slot = reply.kn_slot;
   kn.datagram_bytes_max = std::clamp<uint32_t>(reply.datagram_bytes_max, 512, 65'000);
@@ -159,6 +167,27 @@ void Client::on_hello_reply(Request* r, const wire::Message& m) noexcept {
   value_bytes_max_ = std::min<uint64_t>(reply.value_bytes_max, kValueBytesMax);
   queued_.splice_back(&kn.waiting);
   if (ring_wanted_) drive_ring();
+}
+
+// Not each of its transmissions is known to have been declined.
+bool Client::may_have_run(const Request& r) noexcept {
+  return r.transmissions != 0 && (r.timeouts != 0 || r.declined != r.transmissions);
+}
+
+// Says HELLO without a session; nothing depends on the old one any more.
+void Client::drop_session() noexcept {
+  renewing_ = false;
+  session_ = token_ = 0;
+  for (const auto& kn : kns_) {
+    kn->ready = false;
+    ++kn->cookie_generation;
+  }
+}
+
+// In the background: the old cookie is good for a while.
+void Client::renew_cookie(uint32_t kn_index) noexcept {
+  kns_[kn_index]->cookie_renew_ns = now_ns_ + 1000 * kMs;  // again, should it be lost
+  start_hello(kn_index, 0);
 }
 
 // The server has forgotten the session. Reads are simply sent again. A mutation is given a number
@@ -170,9 +199,7 @@ void Client::new_session(uint64_t session) noexcept {
       if (r.state == State::kFree) continue;
       const bool mutation = wire::is_mutation(r.opcode);
       if (mutation && r.sequence == 0) continue;
-      const bool safe =
-          !mutation || r.transmissions == 0 || (r.timeouts == 0 && r.declined == r.transmissions);
-      if (!safe) {
+      if (mutation && may_have_run(r)) {
         give_up(&r, Status::kStale);
         continue;
       }
@@ -184,6 +211,7 @@ void Client::new_session(uint64_t session) noexcept {
   std::ranges::fill(mutations_, nullptr);
   mutation_next_ = mutation_oldest_ = 1;
   session_ = session;
+  renewing_ = false;
   ++counters_.sessions;
 }
 

@@ -23,10 +23,12 @@ Status status_of(wire::Status s) noexcept {
     case wire::Status::kTooLarge: return Status::kOutOfRange;
     case wire::Status::kUnsupported: return Status::kUnsupported;
     case wire::Status::kBadVersion: return Status::kVersion;
+    case wire::Status::kTooOld: return Status::kStale;
     case wire::Status::kNoSpace: return Status::kNoSpace;
     case wire::Status::kBusy:
     case wire::Status::kMoving: return Status::kBusy;
     case wire::Status::kNoSession:
+    case wire::Status::kSessionLost:
     case wire::Status::kWrongOwner:
     case wire::Status::kInternal: break;
   }
@@ -104,6 +106,7 @@ void Client::on_reply(Request* r, const wire::DatagramHeader& header,
   (void)header;
   switch (m.status()) {
     case wire::Status::kNoSession: ++counters_.no_session; return on_no_session(r);
+    case wire::Status::kSessionLost: return on_session_lost(r);
     case wire::Status::kWrongOwner:
       ++counters_.wrong_owner;
       if (r->state != State::kSent) return;
@@ -123,6 +126,19 @@ void Client::on_no_session(Request* r) noexcept {
   // Only the cookie that it was sent with is bad; others may have fetched a newer one since.
   if (r->cookie_generation == kn.cookie_generation) kn.ready = false;
   requeue(r);
+}
+
+// This worker has forgotten the session, others may not have: what is under way in it is left to
+// end, then there is a new one. This mutation was not carried out now; if an earlier transmission
+// may have been, only the caller can decide.
+void Client::on_session_lost(Request* r) noexcept {
+  if (r->state != State::kSent || !wire::is_mutation(r->opcode)) return;
+  ++r->declined;
+  renewing_ = true;
+  if (may_have_run(*r)) return give_up(r, Status::kStale);
+  free_sequence(r);
+  r->queue()->unlink();
+  hold(&window_wait_, r);
 }
 
 void Client::on_retry_later(Request* r, const wire::Message& m) noexcept {

@@ -29,8 +29,8 @@ struct ServiceConfig {
   uint32_t index_grace_ms = 3000;  // as for reclaim, but of the index; longer than any KN's lease
   uint32_t compact_below_percent = 8;  // compaction begins when less of the pool is free
   uint32_t expiry_grace_ms = 1000;     // an expired item stays for so long: clocks differ
-  bool validate_index = false;     // at start, also after a clean stop
-  DamageLog::Sink on_damage = {};  // hears of what recovery mends; from any thread
+  bool validate_index = false;         // at start, also after a clean stop
+  DamageLog::Sink on_damage = {};      // hears of what recovery mends; from any thread
 };
 
 struct ServiceStats {

@@ -121,7 +121,7 @@ uint32_t SessionTable::claim(uint64_t session, uint64_t unix_ms) noexcept {
 
 void SessionTable::record(const log::Entry& entry, uint64_t unix_ms, SessionCache* cache) noexcept {
   const uint64_t session = entry.header.session;
-  SessionCache::Place& place = cache->places[session % cache->places.size()];
+  SessionCache::Place& place = cache->places[session_home(session, cache->places.size())];
   // Twice at most in practice: evictions under our feet are as rare as claims.
   for (uint32_t attempt = 0; attempt < kSessionProbe; ++attempt) {
     if (place.session != session || load_session(at(place.slot)) != session) {

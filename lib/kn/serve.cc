@@ -58,16 +58,14 @@ uint32_t Worker::receive() noexcept {
 void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept {
   wire::Reader reader(datagram.payload, wire::Kind::kRequest);
   const wire::DatagramHeader& h = reader.header();
-  bool known = false;
-  bool checked = false;
+  const bool known = cookies_.valid(datagram.peer, h.session, h.cookie);
+  if (!known && reader.error() == wire::ReadError::kNone && !admit_stranger(datagram)) return;
+  uint32_t answers_left = known ? UINT32_MAX : kStrangerAnswersMax;
   wire::Message message;
-  while (reader.next(&message)) {
+  while (answers_left != 0 && reader.next(&message)) {
+    --answers_left;
     const wire::Opcode op = message.opcode();
     stats_.requests.add();
-    if (needs_session(op) && !checked) {
-      known = cookies_.valid(datagram.peer, h.session, h.cookie);
-      checked = true;
-    }
     Request& r = chunk_[chunk_size_++];
     r.message = message;
     r.datagram = &datagram;
@@ -75,7 +73,7 @@ void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) n
     r.retained = nullptr;
     r.session = h.session;
     r.stamp = h.stamp;
-    if (needs_session(op) && !known) {
+    if (!known && needs_session(op)) {
       stats_.refused_session.add();
       refuse(r, wire::Status::kNoSession);
       --chunk_size_;
@@ -90,13 +88,7 @@ void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) n
   }
   if (reader.error() == wire::ReadError::kNone) return;
   stats_.malformed[static_cast<size_t>(reader.error())].add();
-  if (reader.error() != wire::ReadError::kVersion ||
-      datagram.payload.size() < sizeof(wire::DatagramHeader) + sizeof(wire::MessageHeader)) {
-    return;
-  }
-  wire::MessageHeader answer{};
-  answer.status = static_cast<uint8_t>(wire::Status::kBadVersion);
-  replies_.add(datagram.peer, h.session, h.stamp, answer, {}, {});
+  if (reader.error() == wire::ReadError::kVersion) answer_version(datagram, h);
 }
 
 void Worker::serve_chunk() noexcept {
@@ -181,36 +173,6 @@ void Worker::reply_value(const ReplyTo& to, Bytes value, const cache::ItemMeta& 
   }
   const wire::ItemExtras item{meta.version, meta.expiry_ms, meta.item_flags, 0};
   replies_.add(to, wire::Status::kOk, object_bytes(item), value);
-}
-
-void Worker::serve_hello(const Request& r) noexcept {
-  stats_.others.add();
-  const auto wanted = r.message.extras_as<wire::HelloExtras>();
-  // No reply is larger than its request, so a HELLO brings the room that its answer needs, and
-  // comes alone: several of them would share it.
-  const auto header = load<wire::DatagramHeader>(r.datagram->payload.data());
-  if (!wanted || r.datagram->payload.size() < wire::kHelloBytesMin || header.messages != 1) {
-    stats_.refused_bad.add();
-    refuse(r, wire::Status::kBadRequest);
-    return;
-  }
-  wire::HelloReply hello{};
-  hello.session = r.session;
-  if (hello.session == 0) {
-    // Unpredictable and unique while this KN's secret lives: a MAC of (client, count).
-    hello.session = make_cookie(config_.cookie_secret, r.datagram->peer,
-                                ++sessions_made_ << 16 | config_.worker);
-  }
-  hello.cookie = make_cookie(config_.cookie_secret, r.datagram->peer, hello.session);
-  hello.window = config_.session_window;
-  hello.ring_version = ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0;
-  hello.key_bytes_max = pool::kKeyBytesMax;
-  hello.value_bytes_max = pool::kValueBytesMax;
-  hello.session_idle_ms = config_.session_idle_ms;
-  hello.datagram_bytes_max = config_.datagram_bytes_max;
-  hello.kn_slot = attachment_ != nullptr ? attachment_->kn_slot : pool::kNoOwner;
-  hello.server_unix_ms = unix_ms_;
-  replies_.add(reply_to(r), wire::Status::kOk, {}, object_bytes(hello));
 }
 
 void Worker::serve_ring(const Request& r) noexcept {

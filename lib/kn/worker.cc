@@ -20,8 +20,8 @@ constexpr uint64_t kPublishTurns = 4096;
 bool sensible(const WorkerConfig& c) noexcept {
   return c.workers != 0 && c.worker < c.workers && c.fetches_max != 0 && c.fetches_max <= 4096 &&
          c.unmerged_log2 >= 10 && c.unmerged_log2 <= 26 && is_power_of_two(c.sessions_max) &&
-         is_power_of_two(c.session_window) && c.staging_bytes % kCacheLineBytes == 0 &&
-         c.staging_bytes >= 8 * log::kEntryBytesMax;
+         is_power_of_two(c.session_window) && c.strangers_per_s != 0 &&
+         c.staging_bytes % kCacheLineBytes == 0 && c.staging_bytes >= 8 * log::kEntryBytesMax;
 }
 
 }  // namespace
@@ -44,8 +44,10 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       shared_(shared),
       unmerged_(config.unmerged_log2),
       replies_(queue),
-      cookies_(config.cookie_secret),
-      sessions_(config.sessions_max, config.session_window),
+      cookies_(config.cookie_secret, uint64_t{config.cookie_period_ms} * 1'000'000),
+      strangers_(config.cookie_secret, config.strangers_per_s),
+      sessions_(config.sessions_max, config.session_window,
+                uint64_t{config.session_idle_ms} * 1'000'000),
       dac_(std::move(dac)),
       cache_budget_wanted_(config.cache.budget_bytes),
       cache_budget_reached_bytes_(config.cache.budget_bytes),
@@ -108,6 +110,8 @@ uint32_t Worker::poll() noexcept {
   ring_ = shared_->ring.load(std::memory_order_acquire);
   replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
   lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_acquire);
+  cookies_.follow(now_ns_);
+  sessions_.follow(now_ns_);
   follow_index_root();
 
   follow_cache_budget();
@@ -219,6 +223,8 @@ void Worker::attach(const Attachment* attachment) noexcept {
       log_->note_merged(attachment->merged_sequence);
       table_ = attachment->table;
       next_table_ = {};
+      tokens_.set_pool(s.hash_seed, s.uuid);
+      kn_slot_ = attachment->kn_slot;
       log_status_.store(Status::kOk);
     } else {
       log_status_.store(Status::kUnreachable);
@@ -265,6 +271,7 @@ void Worker::keep_counts() noexcept {
 
 void Worker::publish_stats() noexcept {
   stats_unpublished_ = false;
+  stats_.sessions.set(sessions_.size());
   const cache::DacStats c = dac_->stats();
   stats_.cache_values.set(c.values);
   stats_.cache_shortcuts.set(c.shortcuts);

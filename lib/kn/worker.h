@@ -9,7 +9,8 @@
 // durable answers its waiters with the older value (it began earlier) and never fills the cache.
 // DELETE, which has to know whether the key exists, holds the key: later writes of it wait.
 //
-// Files: worker.cc (turn, attach), serve.cc (requests), read_path.cc, write_path.cc.
+// Files: worker.cc (turn, attach), strangers.cc (who may ask), serve.cc (requests), read_path.cc,
+// write_path.cc.
 // Thread rule: everything but the constructor and the *_for_control functions runs on one lcore.
 // No locks, no allocation after attach, no exceptions.
 #pragma once
@@ -27,7 +28,8 @@
 #include "common/clock.h"
 #include "fabric/fabric.h"
 #include "index/format.h"
-#include "ingress/ingress.h"
+#include "ingress/network_list.h"
+#include "kn/cookies.h"
 #include "kn/delay.h"
 #include "kn/replies.h"
 #include "kn/sessions.h"
@@ -50,8 +52,11 @@ struct WorkerConfig {
   uint32_t sessions_max = 1024;
   uint32_t session_window = 256;
   uint32_t session_idle_ms = 600'000;
-  uint32_t fetches_max = 128;   // remote lookups in flight
-  uint32_t unmerged_log2 = 18;  // entries findable before their merge
+  uint32_t cookie_period_ms = 600'000;
+  uint32_t strangers_per_s = 1000;  // datagrams of one source without a valid cookie
+  ingress::NetworkList clients{};   // that may have a session; empty: all
+  uint32_t fetches_max = 128;       // remote lookups in flight
+  uint32_t unmerged_log2 = 18;      // entries findable before their merge
   uint64_t staging_bytes = uint64_t{4} << 20;
   uint32_t unmerged_segments_max = 2;
   uint32_t write_wait_us = 20'000;  // a write waits so long for room, then BUSY
@@ -126,6 +131,7 @@ class Worker {
   static constexpr uint32_t kRetainedMax = 256;
   static constexpr uint32_t kLockedMax = 64;
   static constexpr uint32_t kFetchBuckets = 256;
+  static constexpr uint32_t kStrangerAnswersMax = 64;
   static constexpr uint32_t kFetchAttemptsMax = 16;
   static constexpr uint64_t kReadBufferBytes = uint64_t{64} * 1024;
 
@@ -227,7 +233,6 @@ class Worker {
   void serve_get(Request& request) noexcept;
   void serve_put(Request& request) noexcept;
   void serve_delete(Request& request) noexcept;
-  void serve_hello(const Request& request) noexcept;
   void serve_ring(const Request& request) noexcept;
   void serve_stats(const Request& request) noexcept;
   void defer(Request& request) noexcept;
@@ -235,6 +240,11 @@ class Worker {
   void drop_reference(Request& request) noexcept;
   void refuse(const Request& request, wire::Status status, uint32_t retry_us = 0) noexcept;
   static ReplyTo reply_to(const Request& request) noexcept;
+
+  // strangers.cc
+  bool admit_stranger(const ingress::Datagram& datagram) noexcept;
+  void answer_version(const ingress::Datagram& datagram, const wire::DatagramHeader& h) noexcept;
+  void serve_hello(const Request& request) noexcept;
 
   // read_path.cc
   bool fetch_for(const Request& request, pool::GlobalAddress shortcut) noexcept;
@@ -299,9 +309,12 @@ class Worker {
   uint32_t chunk_size_ = 0;
 
   Replies replies_;
-  CookieChecker cookies_;
+  Cookies cookies_;
+  SessionTokens tokens_;
+  SourceBudget strangers_;
+  SessionIssuer issuer_;
+  uint16_t kn_slot_ = 0;  // of the attachment, or of the last one
   Sessions sessions_;
-  uint64_t sessions_made_ = 0;
   std::unique_ptr<cache::Dac> dac_;
   std::atomic<uint64_t> cache_budget_wanted_;
   uint64_t cache_budget_reached_bytes_;

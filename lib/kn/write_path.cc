@@ -15,6 +15,7 @@ namespace {
 constexpr uint64_t kMailboxPollNs = 20'000;  // between looks at a reply
 constexpr uint64_t kMailboxPatienceNs = 2'000'000'000;
 constexpr uint64_t kSegmentRetryNs = 1'000'000;  // after a refusal
+constexpr uint32_t kNoPlaceRetryUs = 100'000;    // of a new session
 constexpr uint64_t kMergeWatchNs = 1'000'000;    // between looks at the merge's progress
 
 }  // namespace
@@ -133,8 +134,16 @@ void Worker::settle(const Pending& p) noexcept {
   replies_.add(p.to, wire::Status::kOk, object_bytes(extras));
 }
 
-/// What the first execution answered, if that is known by now.
+/// What the first execution answered, if that is known by now; or why nobody can tell.
 void Worker::answer_duplicate(const Request& r, const MutationClaim& claim) noexcept {
+  switch (claim.kind) {
+    case MutationClaim::Kind::kLost: return refuse(r, wire::Status::kSessionLost);
+    case MutationClaim::Kind::kTooOld: return refuse(r, wire::Status::kTooOld);
+    case MutationClaim::Kind::kFull:
+      stats_.refused_busy.add();
+      return refuse(r, wire::Status::kBusy, kNoPlaceRetryUs);
+    default: break;
+  }
   stats_.duplicates.add();
   if (claim.kind != MutationClaim::Kind::kDone) return;
   const MutationCell& cell = sessions_.cell(claim.cell);

@@ -134,11 +134,13 @@ const char* status_name(Status s) noexcept {
     case Status::kTooLarge: return "too-large";
     case Status::kUnsupported: return "unsupported";
     case Status::kBadVersion: return "bad-version";
+    case Status::kTooOld: return "too-old";
     case Status::kNoSession: return "no-session";
     case Status::kWrongOwner: return "wrong-owner";
     case Status::kMoving: return "moving";
     case Status::kBusy: return "busy";
     case Status::kNoSpace: return "no-space";
+    case Status::kSessionLost: return "session-lost";
     case Status::kInternal: return "internal";
   }
   return "unknown";

@@ -63,11 +63,13 @@ enum class Status : uint8_t {
   kTooLarge = 33,     // key, value or reply over the limits
   kUnsupported = 34,  // opcode unknown to this version
   kBadVersion = 35,   // the reply's header carries the version that the server speaks
-  kNoSession = 64,    // no or no valid cookie, or the session expired: say HELLO again
+  kTooOld = 36,       // a mutation behind the window: whether it ran is forgotten
+  kNoSession = 64,    // no or no valid cookie: say HELLO again
   kWrongOwner = 65,   // fetch the ring again; extras: HintExtras
   kMoving = 66,       // partition in hand-over, retry after the hint
   kBusy = 67,         // shed, retry after the hint
   kNoSpace = 68,      // the pool is full; reads and deletes go on
+  kSessionLost = 69,  // the session is forgotten: say HELLO for a new one (session 0)
   kInternal = 96,
 };
 
@@ -114,6 +116,7 @@ struct RingExtras {   // default: all 0
 struct HelloExtras {
   uint32_t window;  // mutations in flight that the client would like
   uint32_t reserved;
+  uint64_t token;  // of the session in the datagram's header, to go on with it
 };
 
 // Extras of replies.
@@ -138,6 +141,7 @@ static_assert(sizeof(ItemExtras) == 24 && sizeof(HintExtras) == 8 && sizeof(Ring
 struct HelloReply {
   uint64_t session;
   uint64_t cookie;
+  uint64_t token;   // shown to other KNs, and later
   uint32_t window;  // mutations in flight that the server accepts
   uint32_t ring_version;
   uint16_t key_bytes_max;
@@ -147,8 +151,10 @@ struct HelloReply {
   uint16_t datagram_bytes_max;  // UDP payload that the server accepts and sends unfragmented
   uint16_t kn_slot;
   uint64_t server_unix_ms;
+  uint32_t cookie_ms;  // the cookie is good for so long at least
+  uint32_t reserved1;
 };
-static_assert(sizeof(HelloReply) == 48);
+static_assert(sizeof(HelloExtras) == 16 && sizeof(HelloReply) == 64);
 
 /// Without a valid cookie no reply is larger than its request, so a HELLO is padded to this many
 /// bytes of UDP payload (by a value of zeros).

@@ -34,7 +34,7 @@ void datagrams(const std::filesystem::path& folder) {
     return std::vector<std::byte>(bytes.begin(), bytes.end());
   };
   const std::vector<Seed> seeds = {
-      {wire::Opcode::kHello, extras(wire::HelloExtras{64, 0}), std::string(96, '\0')},
+      {wire::Opcode::kHello, extras(wire::HelloExtras{64, 0, 0}), std::string(96, '\0')},
       {wire::Opcode::kPing, {}, ""},
       {wire::Opcode::kRing, extras(wire::RingExtras{}), ""},
       {wire::Opcode::kGet, {}, ""},

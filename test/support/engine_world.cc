@@ -227,12 +227,14 @@ EngineReply EngineWorld::call(wire::Opcode opcode, std::string_view key, std::st
 
 void EngineWorld::hello() {
   const std::string padding(wire::kHelloBytesMin, '\0');
-  const EngineReply r = call(wire::Opcode::kHello, "", padding);
+  const wire::HelloExtras extras{0, 0, token};
+  const EngineReply r = call(wire::Opcode::kHello, "", padding, 0, object_bytes(extras));
   ASSERT_EQ(r.status, wire::Status::kOk);
   ASSERT_EQ(r.value.size(), sizeof(wire::HelloReply));
   const auto hello = load<wire::HelloReply>(reinterpret_cast<const std::byte*>(r.value.data()));
   session = hello.session;
   cookie = hello.cookie;
+  token = hello.token;
 }
 
 }  // namespace dinomo::test

@@ -64,7 +64,7 @@ class Client:
         self.socket.settimeout(1)
 
     def hello(self):
-        reply = self.ask(datagram([message(HELLO, value=bytes(104), extras=struct.pack("<II", 16, 0),
+        reply = self.ask(datagram([message(HELLO, value=bytes(96), extras=struct.pack("<IIQ", 16, 0, 0),
                                            sequence=1)]))
         self.session, self.cookie = struct.unpack_from("<QQ", reply, HEADER.size + MESSAGE.size)
 
@@ -101,7 +101,7 @@ def lies(client):
     expect(client, "delete with a value", client.signed(message(DELETE, b"k", b"v", sequence=1)),
            BAD_REQUEST)
     expect(client, "another protocol version", datagram([message(PING)], version=9), BAD_VERSION)
-    for what, request in (("hello", datagram([message(HELLO, extras=bytes(8))])),
+    for what, request in (("hello", datagram([message(HELLO, extras=bytes(16))])),
                           ("ping", datagram([message(PING)])),
                           ("ring", datagram([message(RING, extras=bytes(8))])),
                           ("stats", datagram([message(STATS)]))):

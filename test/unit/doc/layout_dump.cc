@@ -288,6 +288,7 @@ void wire_structs() {
     STRUCT(wire::HelloExtras)
     FIELD(window);
     FIELD(reserved);
+    FIELD(token);
   }
   {
     STRUCT(wire::ItemExtras)
@@ -310,6 +311,7 @@ void wire_structs() {
     STRUCT(wire::HelloReply)
     FIELD(session);
     FIELD(cookie);
+    FIELD(token);
     FIELD(window);
     FIELD(ring_version);
     FIELD(key_bytes_max);
@@ -319,6 +321,8 @@ void wire_structs() {
     FIELD(datagram_bytes_max);
     FIELD(kn_slot);
     FIELD(server_unix_ms);
+    FIELD(cookie_ms);
+    FIELD(reserved1);
   }
   {
     STRUCT(wire::RingPage)
@@ -418,9 +422,9 @@ wire::MessageHeader message_of(wire::Opcode opcode, uint64_t sequence) {
 
 void examples() {
   constexpr uint64_t kSession = 0x0123456789abcdef;
-  const wire::HelloExtras hello{64, 0};
+  const wire::HelloExtras hello{64, 0, 0};
   example("HELLO, request", header_of(wire::Kind::kRequest, 0), message_of(wire::Opcode::kHello, 1),
-          dinomo::object_bytes(hello), "", std::string(72, '\0'));
+          dinomo::object_bytes(hello), "", std::string(64, '\0'));
   wire::DatagramHeader request = header_of(wire::Kind::kRequest, kSession);
   request.cookie = 0xfedcba9876543210;
   request.ring_version = 5;

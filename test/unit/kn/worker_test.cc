@@ -116,32 +116,6 @@ TEST_F(WorkerTest, AShortHelloIsRefused) {
   EXPECT_EQ(world.call(Opcode::kHello, "", "").status, wire::Status::kBadRequest);
 }
 
-TEST_F(WorkerTest, ManyHellosInOneDatagramGetNoMoreThanTheySent) {
-  std::array<std::byte, 1472> buffer;
-  wire::DatagramHeader header = world.header();
-  header.session = header.cookie = 0;
-  wire::Writer writer(buffer, header);
-  wire::MessageHeader hello{};
-  hello.opcode = static_cast<uint8_t>(Opcode::kHello);
-  uint32_t sent = 0;
-  do {
-    hello.sequence = ++sent;
-  } while (writer.append(hello, {}, {}, {}));
-  --sent;
-  ASSERT_GT(sent, 80u);
-  world.send_raw(writer.finish());
-  uint32_t answered = 0;
-  world.turn_until([&] {
-    for (const EngineReply& r : world.replies()) {
-      EXPECT_EQ(r.status, wire::Status::kBadRequest);
-      EXPECT_TRUE(r.value.empty());
-      ++answered;
-    }
-    return answered == sent;
-  });
-  EXPECT_EQ(answered, sent);
-}
-
 TEST_F(WorkerTest, ARetriedDeleteGetsItsFirstAnswer) {
   world.put("k", "v");
   const EngineReply first = world.remove("k");

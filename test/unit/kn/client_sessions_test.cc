@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The client library against the engine: how sessions and cookies end, and how they go on.
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "client/client.h"
+#include "test/support/engine_world.h"
+
+namespace dinomo::kn {
+namespace {
+
+using test::EngineOptions;
+using test::EngineWorld;
+
+/// A client's end of the world's network.
+class WorldTransport final : public client::Transport {
+ public:
+  WorldTransport(EngineWorld* world, uint16_t port) : world_(world) {
+    peer_.remote_address[15] = 9;
+    peer_.remote_port = port;
+  }
+  Result<client::LinkId> open(const client::Address&) override { return 0; }
+  void close(client::LinkId) noexcept override {}
+  MutableBytes allocate(client::LinkId, size_t bytes) noexcept override {
+    buffer_.assign(bytes, std::byte{0});
+    return buffer_;
+  }
+  void send(size_t bytes) noexcept override {
+    world_->network.put(peer_, Bytes(buffer_).first(bytes));
+  }
+  void flush() noexcept override {}
+  uint32_t receive(std::span<Bytes> out) noexcept override {
+    given_.clear();
+    uint32_t n = 0;
+    while (n < out.size() && !replies.empty()) {
+      given_.push_back(std::move(replies.front()));
+      replies.pop_front();
+      out[n++] = given_.back();
+    }
+    return n;
+  }
+  void wait(uint64_t) noexcept override {}
+  size_t datagram_bytes_max() const noexcept override { return wire::kDatagramBytesMax; }
+  bool refused(client::LinkId) const noexcept override { return false; }
+  uint16_t port() const { return peer_.remote_port; }
+
+  bool deaf = false;  // what is sent to it is lost
+  std::deque<std::vector<std::byte>> replies;
+
+ private:
+  EngineWorld* world_;
+  ingress::Peer peer_;
+  std::vector<std::byte> buffer_;
+  std::deque<std::vector<std::byte>> given_;
+};
+
+struct Party {
+  Party(EngineWorld* world, uint16_t port) : transport(world, port) {
+    const client::Address seed = *client::parse_address("10.0.0.1:11300", 1);
+    client::Options options;
+    options.seed = port;
+    options.deadline_ms = 20'000;
+    client = *client::Client::create(&transport, &world->clock, options, std::span(&seed, 1));
+  }
+  void put(std::string_view key, std::string_view value) {
+    client::Operation op;
+    op.opcode = wire::Opcode::kPut;
+    op.key = as_bytes(key);
+    op.value = as_bytes(value);
+    op.context = this;
+    op.callback = [](void* context, const client::Completion& c) {
+      auto* party = static_cast<Party*>(context);
+      ++party->completed;
+      party->last = c.status;
+    };
+    ++submitted;
+    ASSERT_EQ(client->submit(op), Status::kOk);
+  }
+  bool idle() const { return completed == submitted; }
+
+  WorldTransport transport;
+  std::unique_ptr<client::Client> client;
+  int submitted = 0;
+  int completed = 0;
+  Status last = Status::kOk;
+};
+
+class ClientSessionsTest : public testing::Test {
+ protected:
+  static EngineOptions options() {
+    EngineOptions o;
+    o.worker.sessions_max = 8;
+    o.worker.session_idle_ms = 1000;
+    o.worker.cookie_period_ms = 1000;
+    return o;
+  }
+  ClientSessionsTest() : world(options()) {}
+  void SetUp() override { world.wait_serving(); }
+
+  Party& party() {
+    parties.push_back(std::make_unique<Party>(&world, 2000 + parties.size()));
+    return *parties.back();
+  }
+
+  void turn(uint64_t us = 1) {
+    world.clock.now += us * 1000;
+    world.turn();
+    for (const auto& sent : world.network.take()) {
+      for (const auto& p : parties) {
+        if (p->transport.port() != sent.peer.remote_port || p->transport.deaf) continue;
+        p->transport.replies.push_back(sent.payload);
+      }
+    }
+    for (const auto& p : parties) p->client->poll();
+  }
+  bool settle() {
+    for (int i = 0; i < 100'000; ++i) {
+      turn(10);
+      if (std::ranges::all_of(parties, [](const auto& p) { return p->idle(); })) return true;
+    }
+    return false;
+  }
+  void let_pass_ms(int ms) {
+    for (int i = 0; i < ms; ++i) turn(1000);
+  }
+  void put_and_settle(Party& p, std::string_view value) {
+    p.put("k", value);
+    ASSERT_TRUE(settle());
+    EXPECT_EQ(p.last, Status::kOk);
+  }
+  /// Every session that is in use keeps its place, so that only idle ones can be forgotten.
+  void newcomers(int n) {
+    for (int i = 0; i < n; ++i) put_and_settle(party(), "newcomer");
+  }
+
+  EngineWorld world;
+  std::vector<std::unique_ptr<Party>> parties;
+};
+
+TEST_F(ClientSessionsTest, CookiesAreRenewedBeforeTheyEnd) {
+  Party& p = party();
+  for (int i = 0; i < 50; ++i) {
+    put_and_settle(p, "v");
+    let_pass_ms(100);
+  }
+  const client::Counters& c = p.client->counters();
+  EXPECT_EQ(c.no_session, 0u);
+  EXPECT_EQ(c.sessions, 1u);
+  EXPECT_GE(c.hellos, 5u);
+  EXPECT_LE(c.hellos, 12u);
+}
+
+TEST_F(ClientSessionsTest, AClientThatSleptGoesOnWithItsSession) {
+  Party& p = party();
+  put_and_settle(p, "v");
+  let_pass_ms(5000);
+  put_and_settle(p, "w");
+  EXPECT_EQ(p.client->counters().sessions, 1u);
+  EXPECT_EQ(p.client->counters().gave_up, 0u);
+}
+
+TEST_F(ClientSessionsTest, AForgottenSessionIsFollowedByANewOne) {
+  Party& p = party();
+  put_and_settle(p, "v");
+  const uint64_t before = p.client->session();
+  let_pass_ms(1500);
+  newcomers(8);
+  for (int i = 0; i < 10; ++i) p.put("k", "w");  // none of them ran before
+  let_pass_ms(1500);
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(p.last, Status::kOk);
+  EXPECT_NE(p.client->session(), before);
+  EXPECT_EQ(p.client->counters().sessions, 2u);
+  EXPECT_EQ(p.client->counters().gave_up, 0u);
+}
+
+TEST_F(ClientSessionsTest, ARetryInAForgottenSessionEndsWithUnknownOutcome) {
+  Party& p = party();
+  put_and_settle(p, "v");
+  p.transport.deaf = true;
+  p.put("k", "applied");
+  let_pass_ms(1);
+  p.client->flush();
+  let_pass_ms(1);
+  const uint64_t puts = world.worker().stats().puts.get();
+  EXPECT_EQ(puts, 2u);
+  // Its repetitions are lost on the way, until the session is forgotten.
+  world.clock.now += 2'000'000'000;
+  world.wait_serving();
+  world.network.take();
+  for (int i = 0; i < 8; ++i) {
+    world.session = world.cookie = world.token = 0;
+    world.peer.remote_port = static_cast<uint16_t>(9000 + i);
+    world.hello();
+    world.next_sequence = 1;
+    world.put("other", "x");
+  }
+  p.transport.deaf = false;
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(p.last, Status::kStale);
+  EXPECT_EQ(p.client->counters().outcome_unknown, 1u);
+  EXPECT_EQ(world.worker().stats().puts.get(), puts + 8);
+  put_and_settle(p, "next");
+  EXPECT_EQ(p.client->counters().sessions, 2u);
+}
+
+TEST_F(ClientSessionsTest, WithoutAPlaceANewSessionWaitsForOne) {
+  newcomers(8);
+  Party& late = party();
+  late.put("k", "late");
+  for (int i = 0; i < 5; ++i) {
+    for (int j = 0; j < 8; ++j) parties[j]->put("k", "busy");
+    let_pass_ms(100);
+  }
+  EXPECT_EQ(late.completed, 0);
+  EXPECT_GT(late.client->counters().busy, 0u);
+  ASSERT_TRUE(settle());  // the others fall idle
+  EXPECT_EQ(late.last, Status::kOk);
+}
+
+}  // namespace
+}  // namespace dinomo::kn
