@@ -82,6 +82,17 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
                      "lease_us of every compute node"});
   table.add("reserve_segments", &o->reserve_segments,
             {.min = 0, .max = 64, .help = "kept back for deletes when the pool is full"});
+  table.add("compact_below_percent", &o->compact_below_percent,
+            {.min = 0,
+             .max = 100,
+             .help = "sparse segments are compacted when less than this share of the pool is "
+                     "free; a larger one copies more, 0: only when hardly anything is left"});
+  table.add("expiry_grace_ms", &o->expiry_grace_ms,
+            {.unit = "ms",
+             .min = 0,
+             .max = 3'600'000,
+             .help = "the space of an item is taken back so long after its time; more than clocks "
+                     "of nodes differ"});
 
   table.group("Observation");
   table.add("stats_file", &o->stats_file,

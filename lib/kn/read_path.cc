@@ -126,13 +126,15 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
         fail_fetch(f, got);
         co_return;
       }
-      bool gone = false;  // merged and reclaimed while it was read: older ones are, too
+      bool gone = false;  // merged, and moved or reclaimed since
       if (accept_entry(f, at, &gone)) {
         stats_.unmerged_hits.add();
         stats_.unmerged_rts.add(f->round_trips);
         finish_fetch(f, false);
         co_return;
       }
+      // Older entries of the key may still lie where they were: the index knows the newest.
+      if (gone) break;
       candidate = unmerged_.older(candidate);
     }
     const pool::TableRef table = in_next ? next_table_ : table_;

@@ -163,6 +163,12 @@ uint64_t PoolMemory::free_bytes() const noexcept {
   return bytes;
 }
 
+uint64_t PoolMemory::segments_left(uint64_t bytes) noexcept {
+  uint64_t segments = (bytes_ - used_) / bytes;
+  for (const auto& [offset, hole] : holes_) segments += hole / bytes;
+  return segments;
+}
+
 std::vector<pool::SpaceObject> PoolMemory::objects(pool::ObjectType type) {
   std::vector<pool::SpaceObject> found;
   for (const auto& [t, object] : objects_) {

@@ -46,6 +46,7 @@ class PoolMemory final : public pool::Space {
   Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                      uint64_t prepared_bytes) noexcept override;
   void release(uint64_t offset) noexcept override;
+  uint64_t segments_left(uint64_t bytes) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
   void persist_now(uint64_t offset, uint64_t bytes) noexcept;

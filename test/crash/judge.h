@@ -2,7 +2,8 @@
 // Recovers an image with the product's own recovery and says whether the outcome is legal:
 //  * recovery succeeds and finds nothing to discard: a crash alone damages nothing;
 //  * every log is merged up to a point that is not before what was acknowledged and not after what
-//    was written, and every key, present or deleted, is exactly as of that point;
+//    was written, and every key, present or deleted, is exactly as of that point; only an item
+//    whose time was over may be there or not;
 //  * outcomes of sessions are those of that point;
 //  * the check of dinomo-dpm --check finds nothing;
 //  * counters equal what a count finds; a segment in use is not free; no grant that a KN could
