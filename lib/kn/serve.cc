@@ -247,7 +247,7 @@ void Worker::serve_ring(const Request& r) noexcept {
 void Worker::serve_stats(const Request& r) noexcept {
   stats_.others.add();
   publish_stats();
-  std::array<char, 1400> text;
+  std::array<char, 4096> text;  // more than a frame holds travels as fragments
   const size_t bytes = stats_json(shared_->stats, text.data(), text.size());
   if (bytes == 0) {
     refuse(r, wire::Status::kTooLarge);
