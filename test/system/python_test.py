@@ -84,7 +84,7 @@ def check_top(build, c, check):
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         rows, deadline = [{}], time.monotonic() + 50
-        while not rows[0].get("writes_per_s") and time.monotonic() < deadline:
+        while not (rows[0].get("writes_per_s") and rows[0].get("gets_per_s")) and time.monotonic() < deadline:
             done = c.client([*top, "--json", "--count", "1", "--interval-s", "0.5"], **options)
             rows = [json.loads(line) for line in done.stdout.splitlines()] or [{}]
         seen = rows[0]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Every operation through the C interface: that each field reaches the server, and what comes back.
+#include <cstring>
 #include <ctime>
+#include <iterator>
 
 #include "sdk_fixture.h"
 
