@@ -171,7 +171,8 @@ int run(const DpmOptions& o) {
                                     .kn_slots = s.kn_slots,
                                     .persistence = (*pool)->persistence(),
                                     .device = o.fabric.device,
-                                    .pair_setup = o.fabric.pair_setup};
+                                    .pair_setup = o.fabric.pair_setup,
+                                    .warn = [](const std::string& text) { spdlog::warn(text); }};
   auto target = with_fabric(o.fabric, why, [&](const fabric::Driver& driver) {
     return driver.listen(o.listen, exported, &why);
   });

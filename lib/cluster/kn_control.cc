@@ -100,7 +100,7 @@ void KnControl::detach_step() noexcept {
 
 void KnControl::watch() noexcept {
   if (!fabric_->alive()) {
-    lose("dinomo-dpm is gone: serving nothing until it is back");
+    lose("dinomo-dpm is gone, or the device to it: serving nothing until it is back");
     return;
   }
   for (const kn::Worker* w : workers_) {

@@ -6,6 +6,7 @@
 // and incomplete entries loudly at start-up.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,6 +26,8 @@ struct PoolExport {
   pool::Persistence persistence = pool::Persistence::kPageCache;
   std::string device{};  // RDMA device to offer it through; empty: the first that fits
   PairSetup pair_setup = PairSetup::kAuto;
+  /// Gets what an operator should know, from any thread.
+  std::function<void(const std::string&)> warn = [](const std::string&) {};
 };
 
 /// The DPM's end: answers connecting KNs and can take their access away. Service thread only,

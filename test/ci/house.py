@@ -37,6 +37,10 @@ LIB_FORBIDDEN = [
 ]
 
 
+# Composes a library with its driver, as a program does.
+COMPOSED = 'lib/sdk/'
+
+
 class Checks:
     def __init__(self):
         self.passed = 0
@@ -93,7 +97,7 @@ def check_seams(path, text, checks):
     code = without_comments(text)
     wrong = []
     includes = re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M)
-    top = path.split('/')[0]
+    top = 'app' if path.startswith(COMPOSED) else path.split('/')[0]
     for name in includes:
         if (top == 'lib' and name.startswith(('drivers/', 'app/'))) or \
            (top == 'drivers' and name.startswith('app/')):

@@ -6,6 +6,7 @@
 // it is the first that fits. CONNECT=rdmacm: pairs are connected by librdmacm, the DPM's address
 // being DPM_HOST.
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -163,6 +164,57 @@ TEST_P(RdmaDriver, MemoryThatWasNotRegisteredIsRefused) {
   Awaited done;
   EXPECT_EQ((*queue)->post_read(0, buffer, Purpose::kValue, &done), Status::kInvalid);
   EXPECT_EQ((*queue)->in_flight(), 0u);
+}
+
+/// Takes the soft HCA of this process out, or puts it back; false if there is none.
+bool take_out(bool out) {
+  const bool here = std::getenv("DINOMO_SOFTHCA") == nullptr;
+  using Switch = void (*)(bool);
+  const auto change = reinterpret_cast<Switch>(::dlsym(RTLD_DEFAULT, "dinomo_softhca_take_out"));
+  if (!here || change == nullptr) return false;
+  change(out);
+  return true;
+}
+
+TEST_P(RdmaDriver, ADeviceThatIsTakenOutEndsWhatWasPostedAndIsUsedAgainWhenItIsBack) {
+  auto queue = fabric_->open_queue({});
+  ASSERT_TRUE(queue.has_value());
+  ASSERT_EQ(write_word(**queue, 1), Status::kOk);
+  EXPECT_TRUE(fabric_->alive());
+  if (!take_out(true)) GTEST_SKIP() << "the device is not in this process (test/guest has another)";
+  uint64_t old = 0;
+  std::array<Awaited, 8> lost;
+  for (Awaited& done : lost) {
+    ASSERT_EQ((*queue)->post_fetch_add(16384, 1, &old, Purpose::kControl, &done),
+              Status::kInProgress);
+  }
+  (*queue)->flush();
+  EXPECT_FALSE(fabric_->alive());
+  for (int i = 0; i < 100 && (*queue)->in_flight() != 0; ++i) (*queue)->poll(8);
+  for (const Awaited& done : lost) {
+    EXPECT_EQ(done.calls, 1);
+    EXPECT_EQ(done.status, Status::kUnreachable);
+  }
+  EXPECT_EQ(write_word(**queue, 2), Status::kUnreachable);
+  queue->reset();
+  fabric_.reset();
+  std::string why;
+  EXPECT_FALSE(world_.connect(-1, &why).has_value());
+
+  take_out(false);
+  for (int i = 0; i < 1000 && !fabric_; ++i) {  // the DPM's end looks every half second
+    auto again = world_.connect(-1, &why);
+    if (again) {
+      fabric_ = std::move(*again);
+    } else {
+      ::usleep(10'000);
+    }
+  }
+  ASSERT_TRUE(fabric_) << why;
+  auto fresh = fabric_->open_queue({});
+  ASSERT_TRUE(fresh.has_value());
+  EXPECT_EQ(write_word(**fresh, 3), Status::kOk);
+  EXPECT_EQ(remote_word(), 3u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Rdma, RdmaDriver, testing::Values("mlx5", "verbs"),

@@ -32,6 +32,7 @@ STEPS = (
     ("conformance, two devices, librdmacm, 1 % of packets lost", LOSS + BY_RDMACM, False),
     ("YCSB over soft-RoCE, KN and DPM", "{inside}/rdma_cluster.py {build}", False),
     ("YCSB over soft-RoCE, 1 % of packets lost", "{inside}/rdma_cluster.py {build} --loss 1", False),
+    ("the cable is cut under load and mended", "{inside}/rdma_cut.py {build}", False),
     ("round trips over soft-RoCE", "{inside}/rdma_rt.py {build}", False),
     ("YCSB over soft-RoCE, the pool on devdax", "{inside}/rdma_cluster.py {build} --devdax", False),
     ("YCSB over shared memory, the pool on devdax", "{inside}/dax.py {build} devdax", False),

@@ -32,10 +32,10 @@ class Installed:
         check("meson install", done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])
         options = json.loads(run("meson", "introspect", "--buildoptions", build).stdout)
         self.prefix = self.root + next(o["value"] for o in options if o["name"] == "prefix")
-        self.libdir = self._find("libdinomo-client.so")
-        self.pc = self._find("dinomo-client.pc")
+        self.libdir = self.find("libdinomo-client.so")
+        self.pc = self.find("dinomo-client.pc")
 
-    def _find(self, name):
+    def find(self, name):
         for folder, _, files in os.walk(self.root):
             if name in files:
                 return folder
@@ -64,6 +64,19 @@ def check_library(installed, check):
         declared = set(re.findall(r"\b(dinomo_\w+)\(", file.read()))
     check.equal("exported and not declared", exported - declared, set())
     check.equal("declared and not exported", declared - exported, set())
+
+
+def check_files(installed, check):
+    """Man pages of what is installed, and the Python module, which finds the installed library."""
+    programs = os.listdir(os.path.join(installed.prefix, "bin"))
+    pages = [f for _, _, files in os.walk(os.path.join(installed.prefix, "share", "man")) for f in files]
+    for name in [*programs, "dinomo-client"]:
+        check(f"a man page of {name}", any(re.fullmatch(re.escape(name) + r"\.\d", page) for page in pages))
+    module = installed.find("aio.py")
+    done = run(sys.executable, "-c", "import dinomo.client as c; print(c.__file__, c.version())", cwd="/",
+               env={**os.environ, "PYTHONPATH": os.path.dirname(module), "LD_LIBRARY_PATH": installed.libdir})
+    check("the installed Python module loads the installed library",
+          done.returncode == 0 and module in done.stdout, done.stdout + done.stderr)
 
 
 def compile_examples(installed, folder, check):
@@ -107,6 +120,7 @@ def main():
                     installed.flags("--modversion"),
                     [json.loads(run("meson", "introspect", "--projectinfo", sys.argv[1]).stdout)["version"]])
         check_library(installed, check)
+        check_files(installed, check)
         compile_headers(installed, c.directory, check)
         programs = compile_examples(installed, c.directory, check)
         environment = {**os.environ, "LD_LIBRARY_PATH": installed.libdir}

@@ -166,6 +166,11 @@ void Registration::give_back(std::unique_ptr<PairSet> set) noexcept {
   free_.push_back(std::move(set));
 }
 
+bool Registration::alive() noexcept {
+  if (!device_gone_.load() && port_.gone()) device_gone_.store(true);
+  return !device_gone_.load() && still_there(socket_.get());
+}
+
 RdmaQueueConfig Registration::queue_config(const PairSet& set) const noexcept {
   RdmaQueueConfig config;
   config.depth = set.depth;
@@ -175,6 +180,7 @@ RdmaQueueConfig Registration::queue_config(const PairSet& set) const noexcept {
   config.keys = &keys_;
   config.landing = {const_cast<std::byte*>(set.landing.data()), set.landing.size()};
   config.landing_lkey = set.landing_region->lkey;
+  config.device_gone = &device_gone_;
   config.flush_by_read = remote_.persistence == pool::Persistence::kDax;
   return config;
 }

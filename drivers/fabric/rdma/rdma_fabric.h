@@ -2,6 +2,7 @@
 // KN side of the RDMA drivers: one registration with one DPM node.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,7 +27,8 @@ class Registration final : public PairSetOwner {
   Result<std::unique_ptr<PairSet>> take_pairs(uint32_t depth) noexcept;
   void give_back(std::unique_ptr<PairSet> set) noexcept override;
   RdmaQueueConfig queue_config(const PairSet& set) const noexcept;
-  bool alive() const noexcept { return still_there(socket_.get()); }
+  /// Control thread only.
+  bool alive() noexcept;
   const RemotePool& remote() const noexcept { return remote_; }
 
  private:
@@ -46,6 +48,7 @@ class Registration final : public PairSetOwner {
   RemotePool remote_;
   uint64_t remote_address_ = 0;
   uint32_t rkey_ = 0;
+  std::atomic<bool> device_gone_{false};
   std::mutex mutex_;  // workers open their queues at the same time
   std::vector<std::unique_ptr<PairSet>> free_;
   uint32_t numbers_used_ = 0;

@@ -22,6 +22,7 @@
 //   uint32_t poll(max, on_done(tag, Status));                 // kOk, or why this one failed
 #pragma once
 
+#include <atomic>
 #include <bit>
 #include <vector>
 
@@ -51,6 +52,7 @@ struct RdmaQueueConfig {
   MutableBytes landing;  // registered: 8 bytes for each slot of bit_ceil(depth), and 8 more
   uint32_t landing_lkey = 0;
   bool flush_by_read = false;  // what "persistent" takes on this pool
+  const std::atomic<bool>* device_gone = nullptr;
 };
 
 template <class Path>
@@ -132,6 +134,9 @@ class RdmaQueue final : public Queue {
   uint32_t poll(uint32_t max) noexcept override {
     // What a callback posts is delivered by a later poll, so that one turn is bounded.
     const uint64_t end = tail_;
+    if (config_.device_gone != nullptr && config_.device_gone->load(std::memory_order_relaxed)) {
+      end_all();
+    }
     path_.poll(kCqesPerPoll, [this](uint64_t tag, Status status) { done(tag, status); });
     uint32_t delivered = 0;
     while (delivered < max && head_ != end && slot(head_).done) {
@@ -221,6 +226,17 @@ class RdmaQueue final : public Queue {
     if (tag == kNoTag) return;
     slot(tag).status = ok(status) ? Status::kOk : broken_;
     slot(tag).done = true;
+  }
+
+  /// The device will answer nothing any more.
+  void end_all() noexcept {
+    if (ok(broken_)) broken_ = Status::kUnreachable;
+    for (uint64_t number = head_; number != tail_; ++number) {
+      if (slot(number).done) continue;
+      ++counters_.errors;
+      slot(number).status = broken_;
+      slot(number).done = true;
+    }
   }
 
   void count(Purpose purpose, size_t bytes, bool round_trip) noexcept {

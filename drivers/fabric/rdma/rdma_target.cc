@@ -16,6 +16,8 @@ namespace dinomo::fabric::rdma {
 namespace {
 
 constexpr size_t kConnectionsMax = 1024;
+constexpr int kReopenMs = 500;                // while the device is gone
+constexpr int kGoingMs = 20;                  // while it goes
 constexpr uint32_t kMessageTimeoutMs = 1000;  // never waited for: messages are read when whole
 constexpr int kTargetCqes = 16;               // the DPM's ends post nothing
 constexpr uint32_t kRemoteRights =
@@ -69,8 +71,8 @@ Result<std::unique_ptr<Target>> RdmaTarget::listen(const DataPlane& plane,
     *why = std::string("no eventfd: ") + std::strerror(errno);
     return std::unexpected(Status::kInternal);
   }
-  auto target =
-      std::make_unique<RdmaTarget>(std::move(*port), pool, std::move(*listener), std::move(wake));
+  auto target = std::make_unique<RdmaTarget>(plane, std::move(*port), pool, std::move(*listener),
+                                             std::move(wake));
   if (pool.pair_setup != PairSetup::kExchange) {
     const Status s = target->offer_cm(why);
     if (!ok(s) && pool.pair_setup == PairSetup::kRdmacm) return std::unexpected(s);
@@ -79,9 +81,10 @@ Result<std::unique_ptr<Target>> RdmaTarget::listen(const DataPlane& plane,
   return target;
 }
 
-RdmaTarget::RdmaTarget(Port port, const PoolExport& pool, FileDescriptor listener,
-                       FileDescriptor wake)
-    : port_(std::move(port)),
+RdmaTarget::RdmaTarget(const DataPlane& plane, Port port, const PoolExport& pool,
+                       FileDescriptor listener, FileDescriptor wake)
+    : plane_(plane),
+      port_(std::move(port)),
       pool_(pool),
       remote_address_(remote_address_of(pool.memory)),
       listener_(std::move(listener)),
@@ -142,7 +145,14 @@ void RdmaTarget::wait() noexcept {
   std::vector<pollfd> waiting{{listener_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
   if (cm_) waiting.push_back({cm_->descriptor(), POLLIN, 0});
   for (const auto& c : connections_) waiting.push_back({c->socket.get(), POLLIN, 0});
-  ::poll(waiting.data(), waiting.size(), -1);
+  int timeout_ms = -1;
+  if (!port_.context) {
+    timeout_ms = kReopenMs;
+  } else {
+    waiting.push_back({port_.context->async_fd, POLLIN, 0});
+    if (port_.failed) timeout_ms = kGoingMs;
+  }
+  ::poll(waiting.data(), waiting.size(), timeout_ms);
   eventfd_t ignored = 0;
   ::eventfd_read(wake_.get(), &ignored);
 }
@@ -150,6 +160,8 @@ void RdmaTarget::wait() noexcept {
 void RdmaTarget::run() noexcept {
   while (!stop_.load()) {
     wait();
+    if (port_.context && port_.gone()) lose_device();
+    if (!port_.context) try_reopen();
     accept_waiting();
     if (cm_) serve_cm();
     for (size_t i = 0; i < connections_.size();) {
@@ -164,6 +176,38 @@ void RdmaTarget::run() noexcept {
       events_.fetch_add(1);
     }
   }
+}
+
+/// What KNs had is void with it; they come back by themselves.
+void RdmaTarget::lose_device() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& c : connections_) cut_off(*c);
+    connections_.clear();
+  }
+  cm_.reset();
+  pool_.warn("device " + port_.device + " was taken out: no KN is served until it is back");
+  port_ = Port{};
+  events_.fetch_add(1);
+}
+
+void RdmaTarget::try_reopen() noexcept {
+  std::string why;
+  auto port = open_port(pool_.device, plane_.fits, &why);
+  Status status = port ? Status::kOk : port.error();
+  if (ok(status)) {
+    port_ = std::move(*port);
+    if (pool_.pair_setup != PairSetup::kExchange) status = offer_cm(&why);
+    if (pool_.pair_setup != PairSetup::kRdmacm) status = Status::kOk;
+  }
+  if (ok(status)) {
+    complaint_.clear();
+    pool_.warn("device " + port_.device + " is back");
+    return;
+  }
+  port_ = Port{};
+  if (why != complaint_) pool_.warn(why);
+  complaint_ = why;
 }
 
 void RdmaTarget::accept_waiting() noexcept {
@@ -211,6 +255,7 @@ Status RdmaTarget::take_slot(int wanted, Connection& connection) noexcept {
 
 /// Without the mutex: pinning a large pool takes seconds. Until there are pairs nobody gets in.
 Status RdmaTarget::open(Connection& connection) noexcept {
+  if (!port_.context) return Status::kNodeDown;
   ProtectionDomain pd(::ibv_alloc_pd(port_.context.get()));
   if (!pd) return Status::kNoResource;
   MemoryRegion region(::ibv_reg_mr_iova(pd.get(), pool_.memory.data(), pool_.memory.size(),

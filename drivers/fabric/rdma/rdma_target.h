@@ -28,7 +28,8 @@ class RdmaTarget final : public Target {
  public:
   static Result<std::unique_ptr<Target>> listen(const DataPlane& plane, const std::string& address,
                                                 const PoolExport& pool, std::string* why);
-  RdmaTarget(Port port, const PoolExport& pool, FileDescriptor listener, FileDescriptor wake);
+  RdmaTarget(const DataPlane& plane, Port port, const PoolExport& pool, FileDescriptor listener,
+             FileDescriptor wake);
   /// Before run() starts: offers librdmacm, too.
   Status offer_cm(std::string* why);
   void start() {
@@ -60,6 +61,8 @@ class RdmaTarget final : public Target {
   void run() noexcept;
   void wait() noexcept;
   void accept_waiting() noexcept;
+  void lose_device() noexcept;
+  void try_reopen() noexcept;
   /// False when the connection is over.
   bool serve(Connection& connection) noexcept;
   bool welcome(Connection& connection) noexcept;
@@ -73,7 +76,8 @@ class RdmaTarget final : public Target {
                      ConnectMessage* answer) noexcept;
   static void cut_off(Connection& connection) noexcept;
 
-  Port port_;
+  const DataPlane& plane_;
+  Port port_;  // without a context while the device is gone
   PoolExport pool_;
   uint64_t remote_address_;
   FileDescriptor listener_;
@@ -83,6 +87,7 @@ class RdmaTarget final : public Target {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::atomic<uint32_t> events_{0};
   std::atomic<bool> stop_{false};
+  std::string complaint_;  // said last
   uint32_t connects_ = 0;
   std::thread thread_;
 };

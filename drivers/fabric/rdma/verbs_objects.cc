@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/fabric/rdma/verbs_objects.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -125,6 +127,17 @@ Status move(ibv_qp* qp, ibv_qp_state state) noexcept {
 
 }  // namespace
 
+bool Port::gone() noexcept {
+  ibv_async_event event{};
+  while (::ibv_get_async_event(context.get(), &event) == 0) {
+    failed |= event.event_type == IBV_EVENT_DEVICE_FATAL;
+    ::ibv_ack_async_event(&event);
+  }
+  // Announced first; from the time on that the kernel refuses commands, its objects are gone.
+  ibv_port_attr ignored{};
+  return failed && ::ibv_query_port(context.get(), number, &ignored) != 0;
+}
+
 Result<Port> open_port(const std::string& wanted, bool (*fits)(ibv_device*), std::string* why) {
   Port port;
   const size_t colon = wanted.find(':');
@@ -156,6 +169,7 @@ Result<Port> open_port(const std::string& wanted, bool (*fits)(ibv_device*), std
     return std::unexpected(Status::kNotFound);
   }
   if (const Status s = read_port(&port, why); !ok(s)) return std::unexpected(s);
+  ::fcntl(port.context->async_fd, F_SETFL, O_NONBLOCK);
   return port;
 }
 

@@ -43,6 +43,10 @@ struct Port {
   uint8_t gid_index = 0;
   std::array<uint8_t, 16> gid{};
   uint8_t rd_atomic = 16;  // reads and atomics of a pair in flight
+  bool failed = false;     // the kernel announced that the device goes
+
+  /// True once the device has been taken out: nothing of it reaches memory any more. Never blocks.
+  bool gone() noexcept;
 };
 
 /// Opens `device` ("mlx5_0", with a port other than 1 "mlx5_0:2"), or, if empty, the first one that

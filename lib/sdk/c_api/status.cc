@@ -39,6 +39,7 @@ extern "C" {
 
 const char* dinomo_status_name(dinomo_status status) {
   switch (status) {
+    case DINOMO_TOO_OLD: return "too-old";
     case DINOMO_TIMEOUT: return "timeout";
     case DINOMO_UNREACHABLE: return "unreachable";
     case DINOMO_OUTCOME_UNKNOWN: return "outcome-unknown";
@@ -66,6 +67,9 @@ const char* dinomo_status_text(dinomo_status status) {
     case DINOMO_UNSUPPORTED: return "the server is of an older release and lacks this operation";
     case DINOMO_BAD_VERSION:
       return "the server speaks another protocol version: update one of both";
+    case DINOMO_TOO_OLD:
+      return "the servers have forgotten the outcome of this repeated mutation; it may have been "
+             "carried out: read the key";
     case DINOMO_NO_SPACE: return "the pool is full: delete something or enlarge it";
     case DINOMO_INTERNAL: return "the server failed: see its log";
     case DINOMO_TIMEOUT:

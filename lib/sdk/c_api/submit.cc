@@ -2,7 +2,9 @@
 // Submitting, polling, and where results go.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
+#include <string_view>
 
 #include "sdk/c_api/handle.h"
 
@@ -68,6 +70,16 @@ dinomo_status status_of(const client::Completion& c) noexcept {
   }
 }
 
+/// INCR and DECR answer with the new number in decimal.
+uint64_t number_of(const client::Completion& c) noexcept {
+  const bool counter = c.opcode == wire::Opcode::kIncr || c.opcode == wire::Opcode::kDecr;
+  if (!counter || c.status != Status::kOk) return 0;
+  uint64_t number = 0;
+  const std::string_view text = as_text(c.value);
+  (void)std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
 void on_completion(void* context, const client::Completion& completion) {
   auto* const slot = static_cast<Slot*>(context);
   slot->owner->finish(slot, to_result(completion));
@@ -83,6 +95,7 @@ dinomo_result to_result(const client::Completion& c) noexcept {
   out.value_bytes = c.value.size();
   out.version = c.version;
   out.expiry_unix_ms = c.item.expiry_ms;
+  out.number = number_of(c);
   out.item_flags = c.item.item_flags;
   out.transmissions = c.transmissions;
   out.latency_ns = c.sent_ns == 0 ? 0 : c.completed_ns - c.sent_ns;

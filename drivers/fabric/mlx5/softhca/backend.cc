@@ -64,6 +64,12 @@ class LocalBackend final : public Backend {
     for (const Finding& f : device_.take_findings()) lines.push_back(to_string(f));
     return lines;
   }
+  void take_out(bool out) override {
+    const std::lock_guard lock(mutex_);
+    if (!out) return device_.start();
+    device_.stop();
+    session_.destroy_all();
+  }
   void step() override {
     while (device_.step()) {
     }

@@ -23,6 +23,8 @@ class Backend {
   virtual std::vector<std::string> findings() { return {}; }
   /// Lets the device in this process run until it is at rest.
   virtual void step() {}
+  /// The device in this process is taken out, with all that was made on it, or put back.
+  virtual void take_out(bool) {}
 };
 
 /// A device of this process, run by a thread of its own, or only by step().

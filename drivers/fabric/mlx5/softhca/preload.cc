@@ -29,7 +29,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "drivers/fabric/mlx5/softhca/backend.h"
 
@@ -44,6 +46,9 @@ constexpr const char* kDevice = "/dev/infiniband/uverbs0";
 
 Backend* backend = nullptr;
 std::atomic<int> device_fd{-1};
+std::atomic<bool> removed{false};
+std::mutex async_mutex;
+std::vector<int> async_ends;  // where the kernel would write events of an opened device
 bool trace = false;
 char sysfs[] = "/tmp/softhca-sysfs-XXXXXX";
 
@@ -133,11 +138,41 @@ void describe(struct stat* s) noexcept {
   s->st_rdev = makedev(kMajor, kMinor);
 }
 
+int make_async_file() {
+  std::array<int, 2> ends{-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return -1;
+  const std::lock_guard lock(async_mutex);
+  async_ends.push_back(ends[1]);
+  return ends[0];
+}
+
+/// As when the kernel takes a device away: an event for who has it open, and nothing works.
+void take_out() {
+  removed.store(true);
+  backend->take_out(true);
+  const ib_uverbs_async_event_desc event{0, IBV_EVENT_DEVICE_FATAL, 0};
+  const std::lock_guard lock(async_mutex);
+  for (const int end : async_ends) {
+    ::send(end, &event, sizeof event, MSG_NOSIGNAL);
+    ::syscall(SYS_close, end);
+  }
+  async_ends.clear();
+}
+
+void put_back() {
+  backend->take_out(false);
+  removed.store(false);
+}
+
 ssize_t run_command(const void* bytes, size_t size) {
   const std::span<const std::byte> view(static_cast<const std::byte*>(bytes), size);
   Command command;
   if (!Command::parse(view, &command)) {
     errno = EINVAL;
+    return -1;
+  }
+  if (removed.load()) {
+    errno = EIO;
     return -1;
   }
   std::vector<std::byte> response;
@@ -150,7 +185,7 @@ ssize_t run_command(const void* bytes, size_t size) {
   if (command.number == IB_USER_VERBS_CMD_GET_CONTEXT &&
       response.size() >= sizeof(ib_uverbs_get_context_resp)) {
     reinterpret_cast<ib_uverbs_get_context_resp*>(response.data())->async_fd =
-        static_cast<uint32_t>(::eventfd(0, EFD_CLOEXEC));
+        static_cast<uint32_t>(make_async_file());
   }
   if (command.response_address != 0) {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
@@ -183,12 +218,22 @@ void dinomo_softhca_step() {
   if (hca::backend != nullptr) hca::backend->step();
 }
 
+/// For tests, with the device in this process: it is taken out, or put back.
+void dinomo_softhca_take_out(bool out) {
+  if (hca::backend == nullptr) return;
+  out ? hca::take_out() : hca::put_back();
+}
+
 int open(const char* path, int flags, ...) {
   va_list list;
   va_start(list, flags);
   const auto mode = static_cast<mode_t>(va_arg(list, int));
   va_end(list);
   if (hca::is_device(path)) {
+    if (hca::removed.load()) {
+      errno = ENODEV;
+      return -1;
+    }
     // One process, one device: opening it again gives the same.
     if (hca::device_fd.load() < 0) hca::device_fd.store(::eventfd(0, EFD_CLOEXEC));
     return hca::device_fd.load();

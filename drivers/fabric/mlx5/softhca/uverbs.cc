@@ -164,10 +164,15 @@ std::vector<UserMemory> Command::memory() const {
 Session::Session(Device& device, AddressSpace& space, std::byte* uar_pages)
     : device_(device), space_(space), uar_pages_(uar_pages) {}
 
-Session::~Session() {
+Session::~Session() { destroy_all(); }
+
+void Session::destroy_all() {
   for (const auto& [handle, qpn] : qps_) device_.destroy_qp(qpn);
   for (const auto& [handle, cqn] : cqs_) device_.destroy_cq(cqn);
   for (const auto& [handle, key] : keys_) device_.deregister(key);
+  qps_.clear();
+  cqs_.clear();
+  keys_.clear();
 }
 
 int Session::handle(const Command& c, std::vector<std::byte>* response) {

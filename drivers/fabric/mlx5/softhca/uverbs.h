@@ -60,6 +60,8 @@ class Session {
 
   /// 0 or -errno; what belongs into the process's response buffer is in `response`.
   int handle(const Command& command, std::vector<std::byte>* response);
+  /// Nothing of this process's is left.
+  void destroy_all();
 
  private:
   int get_context(const Command& c, std::vector<std::byte>* response);

@@ -69,6 +69,7 @@ typedef enum dinomo_status DINOMO_ENUM_BASE {
   DINOMO_TOO_LARGE = 33, /* key, value or result over the limit */
   DINOMO_UNSUPPORTED = 34,
   DINOMO_BAD_VERSION = 35, /* server and library speak different protocol versions */
+  DINOMO_TOO_OLD = 36,     /* a repeated mutation whose outcome is forgotten: it may have run */
 
   DINOMO_NO_SPACE = 68, /* the pool is full; reads and deletes go on */
   DINOMO_INTERNAL = 96, /* a fault of the server, logged there */
@@ -126,25 +127,37 @@ DINOMO_EXPORT dinomo_status dinomo_connect(dinomo_client* client);
 
 /* ---- operations ---- */
 
-typedef enum dinomo_opcode
-    DINOMO_ENUM_BASE {                  /* uses                               result on DINOMO_OK */
-                       DINOMO_PING = 2, /* (kn_slot)                                     */
-                       DINOMO_STATS = 4,    /* (kn_slot)                          value: the KN's
-                                               counters, JSON */
-                       DINOMO_GET = 16,     /* key                                value, item */
-                       DINOMO_PUT = 32,     /* key, value, ttl_ms, item_flags     version */
-                       DINOMO_DELETE = 33,  /* key                                           */
-                       DINOMO_ADD = 34,     /* as PUT                             version */
-                       DINOMO_REPLACE = 35, /* as PUT                             version */
-                       DINOMO_CAS = 36,     /* as PUT, version                    version */
-                       DINOMO_APPEND = 37,  /* key, value                         version */
-                       DINOMO_PREPEND = 38, /* key, value                         version */
-                       DINOMO_INCR = 39,  /* key, delta; create, initial, ttl_ms  version, number */
-                       DINOMO_DECR = 40,  /* as INCR; stops at 0                version, number */
-                       DINOMO_TOUCH = 41, /* key, ttl_ms                        version */
-                       DINOMO_GET_AND_TOUCH =
-                           42 /* key, ttl_ms                        value, item */
-    } dinomo_opcode;
+/* What an operation uses beside its key, and what its result has on DINOMO_OK:
+ *
+ *   PING                                      asks a KN (kn_slot)
+ *   STATS                                     value: a KN's counters as JSON (kn_slot)
+ *   GET                                       value, version, expiry, item_flags
+ *   PUT ADD REPLACE    value, ttl_ms, item_flags           version
+ *   CAS                value, ttl_ms, item_flags, version  version
+ *   APPEND PREPEND     value                               version; flags and expiry stay
+ *   DELETE
+ *   INCR               delta; create, initial, ttl_ms      number, version; on 0 after 2^64 - 1
+ *   DECR               likewise                            likewise; ends at 0
+ *   TOUCH              ttl_ms                              version
+ *   GET_AND_TOUCH      ttl_ms                              as GET
+ *
+ * Each that stores something makes a new version, TOUCH too. */
+typedef enum dinomo_opcode DINOMO_ENUM_BASE {
+  DINOMO_PING = 2,
+  DINOMO_STATS = 4,
+  DINOMO_GET = 16,
+  DINOMO_PUT = 32,
+  DINOMO_DELETE = 33,
+  DINOMO_ADD = 34,
+  DINOMO_REPLACE = 35,
+  DINOMO_CAS = 36,
+  DINOMO_APPEND = 37,
+  DINOMO_PREPEND = 38,
+  DINOMO_INCR = 39,
+  DINOMO_DECR = 40,
+  DINOMO_TOUCH = 41,
+  DINOMO_GET_AND_TOUCH = 42
+} dinomo_opcode;
 
 typedef struct dinomo_result {
   dinomo_status status;
