@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "client/blocking.h"
 
+#include "common/decimal.h"
+
 namespace dinomo::client {
 
 namespace {
@@ -9,7 +11,7 @@ constexpr uint64_t kSleepNs = 50'000'000;
 
 struct Pending {
   Reply reply;
-  bool done = false;
+  size_t* open = nullptr;  // of the batch
 };
 
 void finish(void* context, const Completion& c) {
@@ -23,25 +25,44 @@ void finish(void* context, const Completion& c) {
   r.version = c.version;
   r.latency_ns = c.sent_ns == 0 ? 0 : c.completed_ns - c.sent_ns;
   r.transmissions = c.transmissions;
-  pending->done = true;
+  --*pending->open;
 }
 
 }  // namespace
 
+std::optional<uint64_t> Reply::number() const noexcept { return parse_decimal(text()); }
+
 Reply Blocking::call(Operation operation) {
-  Pending pending;
-  operation.callback = finish;
-  operation.context = &pending;
-  const Status submitted = client_->submit(operation);
-  if (submitted != Status::kOk) {
-    pending.reply.status = submitted;
-    return pending.reply;
+  return std::move(call_many(std::span(&operation, 1)).front());
+}
+
+std::vector<Reply> Blocking::call_many(std::span<const Operation> operations) {
+  std::vector<Pending> pending(operations.size());
+  size_t open = 0;
+  for (size_t i = 0; i < operations.size(); ++i) {
+    Operation operation = operations[i];
+    pending[i].open = &open;
+    operation.callback = finish;
+    operation.context = &pending[i];
+    Status submitted = client_->submit(operation);
+    while (submitted == Status::kNoResource) {  // in_flight_max are out
+      if (client_->poll() == 0) client_->wait(kSleepNs);
+      submitted = client_->submit(operation);
+    }
+    if (submitted == Status::kOk) {
+      ++open;
+    } else {
+      pending[i].reply.status = submitted;
+    }
   }
   client_->flush();
-  while (!pending.done) {
+  while (open != 0) {
     if (client_->poll() == 0) client_->wait(kSleepNs);
   }
-  return std::move(pending.reply);
+  std::vector<Reply> replies;
+  replies.reserve(pending.size());
+  for (Pending& p : pending) replies.push_back(std::move(p.reply));
+  return replies;
 }
 
 Status Blocking::connect() {
@@ -64,14 +85,91 @@ Reply Blocking::get(Bytes key) {
   return call(op);
 }
 
-Reply Blocking::put(Bytes key, Bytes value, const PutOptions& options) {
+Reply Blocking::store(wire::Opcode opcode, Bytes key, Bytes value, const PutOptions& options) {
   const wire::PutExtras extras{options.ttl_ms, options.item_flags, 0};
   Operation op;
-  op.opcode = wire::Opcode::kPut;
+  op.opcode = opcode;
   op.key = key;
   op.value = value;
   if (options.ttl_ms != 0 || options.item_flags != 0) op.extras = object_bytes(extras);
   return call(op);
+}
+
+Reply Blocking::put(Bytes key, Bytes value, const PutOptions& options) {
+  return store(wire::Opcode::kPut, key, value, options);
+}
+
+Reply Blocking::add(Bytes key, Bytes value, const PutOptions& options) {
+  return store(wire::Opcode::kAdd, key, value, options);
+}
+
+Reply Blocking::replace(Bytes key, Bytes value, const PutOptions& options) {
+  return store(wire::Opcode::kReplace, key, value, options);
+}
+
+Reply Blocking::append(Bytes key, Bytes value) {
+  return store(wire::Opcode::kAppend, key, value, {});
+}
+
+Reply Blocking::prepend(Bytes key, Bytes value) {
+  return store(wire::Opcode::kPrepend, key, value, {});
+}
+
+Reply Blocking::compare_and_swap(Bytes key, uint64_t version, Bytes value,
+                                 const PutOptions& options) {
+  const wire::CasExtras extras{version, {options.ttl_ms, options.item_flags, 0}};
+  Operation op;
+  op.opcode = wire::Opcode::kCas;
+  op.key = key;
+  op.value = value;
+  op.extras = object_bytes(extras);
+  return call(op);
+}
+
+Reply Blocking::count(wire::Opcode opcode, Bytes key, uint64_t delta,
+                      const CounterOptions& options) {
+  const wire::CounterExtras extras{delta, options.initial.value_or(0), options.ttl_ms,
+                                   options.initial ? 1u : 0u, 0};
+  Operation op;
+  op.opcode = opcode;
+  op.key = key;
+  op.extras = object_bytes(extras);
+  return call(op);
+}
+
+Reply Blocking::increment(Bytes key, uint64_t delta, const CounterOptions& options) {
+  return count(wire::Opcode::kIncr, key, delta, options);
+}
+
+Reply Blocking::decrement(Bytes key, uint64_t delta, const CounterOptions& options) {
+  return count(wire::Opcode::kDecr, key, delta, options);
+}
+
+Reply Blocking::touch(wire::Opcode opcode, Bytes key, uint64_t ttl_ms) {
+  const wire::TouchExtras extras{ttl_ms};
+  Operation op;
+  op.opcode = opcode;
+  op.key = key;
+  op.extras = object_bytes(extras);
+  return call(op);
+}
+
+Reply Blocking::touch(Bytes key, uint64_t ttl_ms) {
+  return touch(wire::Opcode::kTouch, key, ttl_ms);
+}
+
+Reply Blocking::get_and_touch(Bytes key, uint64_t ttl_ms) {
+  return touch(wire::Opcode::kGetAndTouch, key, ttl_ms);
+}
+
+std::vector<Reply> Blocking::get_many(std::span<const Bytes> keys) {
+  std::vector<Operation> operations(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    operations[i].opcode = wire::Opcode::kGet;
+    operations[i].flags = wire::kWantItem;
+    operations[i].key = keys[i];
+  }
+  return call_many(operations);
 }
 
 Reply Blocking::remove(Bytes key) {

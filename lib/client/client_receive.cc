@@ -115,6 +115,7 @@ void Client::on_reply(Request* r, const wire::DatagramHeader& header,
       return want_ring();
     case wire::Status::kMoving: ++counters_.moving; return on_retry_later(r, m);
     case wire::Status::kBusy: ++counters_.busy; return on_retry_later(r, m);
+    case wire::Status::kTooOld: return give_up(r, Status::kStale);
     default: return on_final(r, m);
   }
 }

@@ -24,7 +24,8 @@ struct Completion {
   /// kUnsupported, kVersion, kNoSpace, kInternal: `answered` is set and wire_status says it
   /// exactly), or what the client had to conclude itself:
   ///   kTimeout, kUnreachable  no answer in time; a mutation may or may not have been applied
-  ///   kStale                  the session was lost while a mutation was out: outcome unknown
+  ///   kStale                  the session, or what the server knew of it, was lost while a
+  ///                           mutation was out: outcome unknown
   Status status = Status::kOk;
   wire::Status wire_status = wire::Status::kOk;
   bool answered = false;

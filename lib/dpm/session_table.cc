@@ -3,8 +3,7 @@
 
 #include <sched.h>
 
-#include <charconv>
-
+#include "common/decimal.h"
 #include "common/planted.h"
 #include "wire/format.h"
 
@@ -37,10 +36,7 @@ uint64_t counter_result(const log::Entry& entry, uint8_t opcode) noexcept {
       opcode != static_cast<uint8_t>(wire::Opcode::kDecr)) {
     return 0;
   }
-  const std::string_view text = as_text(entry.value);
-  uint64_t number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
+  return parse_decimal(as_text(entry.value)).value_or(0);
 }
 
 }  // namespace

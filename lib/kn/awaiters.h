@@ -28,7 +28,7 @@ class [[nodiscard]] Worker::DurableAwaiter {
   LsnWaiter waiter_;
 };
 
-/// Whether a key has a live item: from the cache, or by a fetch of its own.
+/// The live item of a key, if it has one: from the cache, or by a fetch of its own.
 class [[nodiscard]] Worker::LookupAwaiter {
  public:
   LookupAwaiter(Worker& worker, uint64_t hash, Bytes key) noexcept
@@ -41,22 +41,33 @@ class [[nodiscard]] Worker::LookupAwaiter {
     shortcut_ = found.address;
     if (found.kind != cache::Found::Kind::kValue) return false;
     const uint64_t expiry_ms = found.meta.expiry_ms;
-    outcome_ = expiry_ms != 0 && expiry_ms <= worker_.unix_ms_ ? Outcome::kAbsent : Outcome::kFound;
+    looked_.started = true;
+    looked_.outcome =
+        expiry_ms != 0 && expiry_ms <= worker_.unix_ms_ ? Outcome::kAbsent : Outcome::kFound;
+    looked_.item = {found.value, found.meta};
     return true;
   }
   bool await_suspend(std::coroutine_handle<> handle) noexcept {
     fetch_ = worker_.new_fetch(hash_, key_);
     if (fetch_ == nullptr) return false;
+    looked_.started = true;
     Fetch* fetch = fetch_;
     fetch->parent = handle;
     const Task task = worker_.run_fetch(fetch, shortcut_);
     if (task.started) return true;  // `this` may be gone by now
     fetch->parent = {};
     worker_.free_fetch(fetch);
+    fetch_ = nullptr;
+    looked_.started = false;
     return false;
   }
   /// Called while finish_fetch() still holds the fetch.
-  Outcome await_resume() const noexcept { return fetch_ != nullptr ? fetch_->outcome : outcome_; }
+  Looked await_resume() noexcept {
+    if (fetch_ == nullptr) return looked_;
+    looked_.outcome = fetch_->outcome;
+    if (looked_.outcome == Outcome::kFound) looked_.item = {fetch_->entry.value, meta_of(*fetch_)};
+    return looked_;
+  }
 
  private:
   Worker& worker_;
@@ -64,7 +75,7 @@ class [[nodiscard]] Worker::LookupAwaiter {
   Bytes key_;
   pool::GlobalAddress shortcut_;
   Fetch* fetch_ = nullptr;
-  Outcome outcome_ = Outcome::kFailed;
+  Looked looked_;
 };
 
 }  // namespace dinomo::kn

@@ -59,9 +59,9 @@ void Worker::mark_stale(uint64_t hash) noexcept {
 bool Worker::fetch_for(const Request& r, pool::GlobalAddress shortcut) noexcept {
   Waiter* waiter = free_waiters_;
   if (waiter == nullptr) return false;
-  Fetch* fetch = find_fetch(r.hash, r.message.key);
+  Fetch* fetch = find_fetch(r.hash, r.operation.key);
   const bool join = fetch != nullptr;
-  if (!join) fetch = new_fetch(r.hash, r.message.key);
+  if (!join) fetch = new_fetch(r.hash, r.operation.key);
   if (fetch == nullptr) return false;
   free_waiters_ = waiter->next;
   waiter->to = reply_to(r);
@@ -218,9 +218,7 @@ void Worker::reply_failed(const ReplyTo& to, Status status) noexcept {
 
 /// Fills the cache if nothing newer became durable meanwhile, answers who waited, frees the fetch.
 void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
-  const log::EntryHeader& h = f->entry.header;
-  const cache::ItemMeta meta{f->outcome == Outcome::kFound ? f->entry.version() : 0, h.expiry_ms,
-                             h.item_flags};
+  const cache::ItemMeta meta = meta_of(*f);
   if (f->outcome == Outcome::kFound && !f->stale && serving()) {
     if (by_shortcut) {
       dac_->fill_shortcut_hit(f->hash, f->key_view(), f->entry.value, meta, f->address);

@@ -7,13 +7,15 @@
 #include <array>
 
 #include "ingress/ingress.h"
+#include "kn/front_end.h"
 #include "wire/codec.h"
 
 namespace dinomo::kn {
 
-/// Whom a reply goes to.
+/// Whom a reply goes to: a native client, or a front end.
 struct ReplyTo {
   ingress::Peer peer;
+  FrontEnd* front_end = nullptr;  // then `sequence` is its tag, and there is no peer
   uint64_t session = 0;
   uint64_t sequence = 0;
   uint32_t stamp = 0;
@@ -28,6 +30,7 @@ class Replies {
   void set_ring_version(uint32_t version) noexcept { ring_version_ = version; }
 
   void add(const ReplyTo& to, wire::Status status, Bytes extras = {}, Bytes value = {}) noexcept {
+    if (to.front_end != nullptr) return to.front_end->on_reply(to.sequence, status, extras, value);
     add(to.peer, to.session, to.stamp, header_of(to, status), extras, value);
   }
   /// A reply larger than a frame leaves at once, as a datagram of its own. Without a transmit

@@ -18,13 +18,25 @@ bool needs_session(wire::Opcode op) noexcept {
 }
 
 bool has_key(wire::Opcode op) noexcept { return static_cast<uint8_t>(op) >= 16; }
+bool is_control(wire::Opcode op) noexcept {
+  return op >= wire::Opcode::kHello && op <= wire::Opcode::kStats;
+}
 
 }  // namespace
 
-ReplyTo Worker::reply_to(const Request& r) noexcept {
-  return {r.datagram->peer,          r.session,
-          r.message.header.sequence, r.stamp,
-          r.message.header.opcode,   r.message.header.flags};
+ReplyTo Worker::reply_to(const Request& r) const noexcept {
+  ReplyTo to;
+  if (r.datagram != nullptr) {
+    to.peer = r.datagram->peer;
+  } else {
+    to.front_end = front_end_;
+  }
+  to.session = r.session;
+  to.sequence = r.sequence;
+  to.stamp = r.stamp;
+  to.opcode = static_cast<uint8_t>(r.operation.opcode);
+  to.flags = r.operation.flags;
+  return to;
 }
 
 void Worker::refuse(const Request& request, wire::Status status, uint32_t retry_us) noexcept {
@@ -41,7 +53,8 @@ void Worker::refuse(const Request& request, wire::Status status, uint32_t retry_
 uint32_t Worker::receive() noexcept {
   const uint32_t n = ingress_->receive(burst_);
   if (n == 0) return 0;
-  unix_ms_ = clock_->unix_ms();
+  if (!unix_ms_fresh_) unix_ms_ = clock_->unix_ms();
+  unix_ms_fresh_ = true;
   for (uint32_t i = 0; i < n; ++i) {
     burst_retained_[i] = nullptr;
     parse_datagram(burst_[i], i);
@@ -50,7 +63,11 @@ uint32_t Worker::receive() noexcept {
   // Datagrams whose requests wait are kept; the rest goes back.
   uint32_t done = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    if (burst_retained_[i] == nullptr) burst_[done++] = burst_[i];
+    if (burst_retained_[i] == nullptr) {
+      burst_[done++] = burst_[i];
+    } else {
+      drop_reference(burst_retained_[i]);
+    }
   }
   ingress_->release(std::span(burst_).first(done));
   return n;
@@ -67,25 +84,31 @@ void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) n
     --answers_left;
     const wire::Opcode op = message.opcode();
     stats_.requests.add();
-    Request& r = chunk_[chunk_size_++];
-    r.message = message;
+    Request& r = chunk_[chunk_size_];
     r.datagram = &datagram;
     r.burst_index = index;
     r.retained = nullptr;
     r.session = h.session;
+    r.sequence = message.header.sequence;
     r.stamp = h.stamp;
+    r.waited = false;
+    r.extras = message.extras;
+    wire::Status parsed = wire::Status::kOk;
+    if (is_control(op)) {
+      r.operation = Operation{.opcode = op, .flags = message.header.flags};
+    } else {
+      parsed = parse_operation(message, unix_ms_, &r.operation);
+    }
     if (!known && needs_session(op)) {
       stats_.refused_session.add();
       refuse(r, wire::Status::kNoSession);
-      --chunk_size_;
-      continue;
+    } else if (parsed != wire::Status::kOk) {
+      stats_.refused_bad.add();
+      refuse(r, parsed);
+    } else {
+      locate(&r);
+      if (++chunk_size_ == kChunk) serve_chunk();
     }
-    if (has_key(op) && attachment_ != nullptr) {
-      r.routing = routing_hash(message.key);
-      r.hash = key_hash(message.key, attachment_->superblock.hash_seed);
-      dac_->prefetch(r.hash);
-    }
-    if (chunk_size_ == kChunk) serve_chunk();
   }
   if (reader.error() == wire::ReadError::kNone) return;
   stats_.malformed[static_cast<size_t>(reader.error())].add();
@@ -97,13 +120,32 @@ void Worker::serve_chunk() noexcept {
   chunk_size_ = 0;
 }
 
+void Worker::submit(const Operation& operation, uint64_t tag) noexcept {
+  stats_.requests.add();
+  Request& r = chunk_[chunk_size_];
+  r = Request{};
+  r.operation = operation;
+  r.sequence = tag;
+  const wire::Status checked = check_operation(operation);
+  if (checked != wire::Status::kOk) {
+    stats_.refused_bad.add();
+    refuse(r, checked);
+    return;
+  }
+  locate(&r);
+  if (++chunk_size_ == kChunk) serve_chunk();
+}
+
+/// Where the key belongs, and the start of loading what the cache has of it.
+void Worker::locate(Request* r) noexcept {
+  if (!has_key(r->operation.opcode) || attachment_ == nullptr) return;
+  r->routing = routing_hash(r->operation.key);
+  r->hash = key_hash(r->operation.key, attachment_->superblock.hash_seed);
+  dac_->prefetch(r->hash);
+}
+
 /// Refuses what this worker must not or cannot serve now.
 bool Worker::admit(const Request& r) noexcept {
-  if (r.message.key.empty()) {
-    stats_.refused_bad.add();
-    refuse(r, wire::Status::kBadRequest);
-    return false;
-  }
   if (!serving() || (!lease_valid_ && !planted("lease-not-checked")) || ring_ == nullptr) {
     stats_.refused_lease.add();
     refuse(r, wire::Status::kBusy, kNotServingRetryUs);
@@ -122,15 +164,9 @@ bool Worker::admit(const Request& r) noexcept {
 }
 
 void Worker::serve(Request& r) noexcept {
-  switch (r.message.opcode()) {
+  switch (r.operation.opcode) {
     case wire::Opcode::kGet:
       if (admit(r)) serve_get(r);
-      return;
-    case wire::Opcode::kPut:
-      if (admit(r)) serve_put(r);
-      return;
-    case wire::Opcode::kDelete:
-      if (admit(r)) serve_delete(r);
       return;
     case wire::Opcode::kPing:
       stats_.others.add();
@@ -140,20 +176,19 @@ void Worker::serve(Request& r) noexcept {
     case wire::Opcode::kRing: serve_ring(r); return;
     case wire::Opcode::kStats: serve_stats(r); return;
     default:
-      stats_.refused_bad.add();
-      refuse(r, wire::Status::kUnsupported);
+      if (admit(r)) serve_mutation(r);
       return;
   }
 }
 
 void Worker::serve_get(Request& r) noexcept {
-  const cache::Found found = dac_->find(r.hash, r.message.key);
+  const cache::Found found = dac_->find(r.hash, r.operation.key);
   if (found.kind == cache::Found::Kind::kValue) {
     stats_.gets.add();
     if (found.meta.expiry_ms != 0 && found.meta.expiry_ms <= unix_ms_ &&
         !planted("expiry-ignored")) {
       stats_.expired.add();
-      dac_->remove(r.hash, r.message.key);
+      dac_->remove(r.hash, r.operation.key);
       replies_.add(reply_to(r), wire::Status::kNotFound);
       return;
     }
@@ -180,7 +215,7 @@ void Worker::reply_value(const ReplyTo& to, Bytes value, const cache::ItemMeta& 
 
 void Worker::serve_ring(const Request& r) noexcept {
   stats_.others.add();
-  const auto wanted = r.message.extras_as<wire::RingExtras>();
+  const auto wanted = wire::extras_as<wire::RingExtras>(r.extras);
   if (!wanted) {
     stats_.refused_bad.add();
     refuse(r, wire::Status::kBadRequest);
@@ -207,39 +242,50 @@ void Worker::serve_stats(const Request& r) noexcept {
   replies_.add(reply_to(r), wire::Status::kOk, {}, as_bytes({text.data(), bytes}));
 }
 
-/// Keeps the request (and its datagram) for a later turn; BUSY if too many wait already.
+/// The datagram of a request, to outlive its turn; nullptr if too many do already. While it is in
+/// the burst, the burst has a reference of its own.
+Worker::Retained* Worker::keep_datagram(const Request& r) noexcept {
+  if (r.retained != nullptr) return r.retained;
+  Retained*& kept = burst_retained_[r.burst_index];
+  if (kept != nullptr || free_retained_.empty()) return kept;
+  kept = free_retained_.back();
+  free_retained_.pop_back();
+  kept->datagram = *r.datagram;
+  kept->references = 1;
+  return kept;
+}
+
+/// Lets the request be kept beyond its turn, until drop_reference(). False: no room, not retained.
+/// What a front end submitted stays where it is anyway.
+bool Worker::retain(Request* r) noexcept {
+  if (r->datagram == nullptr) return true;
+  Retained* const kept = keep_datagram(*r);
+  if (kept == nullptr) return false;
+  ++kept->references;
+  r->retained = kept;
+  r->datagram = &kept->datagram;
+  return true;
+}
+
+void Worker::drop_reference(Retained* kept) noexcept {
+  if (kept == nullptr || --kept->references != 0) return;
+  ingress_->release(std::span(&kept->datagram, 1));
+  free_retained_.push_back(kept);
+}
+
+/// Keeps the request for a later turn; BUSY if too many wait already.
 void Worker::defer(Request& r) noexcept {
-  Retained* kept = r.retained != nullptr ? r.retained : burst_retained_[r.burst_index];
-  const bool no_room = deferred_tail_ - deferred_head_ == kDeferredMax ||
-                       (kept == nullptr && free_retained_.empty());
-  if (no_room) {
+  const bool waited = r.waited;
+  Request kept = r;
+  if (deferred_tail_ - deferred_head_ == kDeferredMax || (!waited && !retain(&kept))) {
     stats_.refused_busy.add();
     refuse(r, wire::Status::kBusy, kBusyRetryUs);
     return;
   }
-  if (kept == nullptr) {
-    kept = free_retained_.back();
-    free_retained_.pop_back();
-    kept->datagram = *r.datagram;
-    kept->references = 0;
-    burst_retained_[r.burst_index] = kept;
-  }
-  if (r.retained == nullptr) {
-    ++kept->references;
-    stats_.deferred.add();
-  }
-  Deferred& d = deferred_[deferred_tail_++ % kDeferredMax];
-  d.request = r;
-  d.request.retained = kept;
-  d.request.datagram = &kept->datagram;
-  d.deadline_ns = now_ns_ + uint64_t{config_.write_wait_us} * 1000;
-}
-
-void Worker::drop_reference(Request& r) noexcept {
-  Retained* kept = r.retained;
-  if (--kept->references != 0) return;
-  ingress_->release(std::span(&kept->datagram, 1));
-  free_retained_.push_back(kept);
+  if (!waited) stats_.deferred.add();
+  kept.waited = true;
+  deferred_[deferred_tail_++ % kDeferredMax] = {kept,
+                                                now_ns_ + uint64_t{config_.write_wait_us} * 1000};
 }
 
 uint32_t Worker::retry_deferred() noexcept {
@@ -258,7 +304,7 @@ uint32_t Worker::retry_deferred() noexcept {
       deferred_[(deferred_tail_ - 1) % kDeferredMax].deadline_ns = d.deadline_ns;
       continue;
     }
-    drop_reference(d.request);
+    drop_reference(d.request.retained);
     ++served;
   }
   return served;

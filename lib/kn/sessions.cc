@@ -111,8 +111,8 @@ MutationClaim Sessions::claim(uint64_t session, uint64_t sequence) noexcept {
 }
 
 void Sessions::finish(uint32_t index, uint64_t session, uint64_t sequence, wire::Status status,
-                      uint64_t lsn) noexcept {
-  if (holds(index, session, sequence)) cells_[index].finish(status, lsn);
+                      uint64_t lsn, uint64_t result) noexcept {
+  if (holds(index, session, sequence)) cells_[index].finish(status, lsn, result);
 }
 
 void Sessions::forget(uint32_t index, uint64_t session, uint64_t sequence) noexcept {

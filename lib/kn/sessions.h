@@ -36,7 +36,8 @@ class SessionIssuer {
   uint32_t count_ = 0;  // made in that ms
 };
 
-/// Outcome of one mutation, packed: state (bits 56..63), wire status (48..55), LSN (0..47).
+/// Outcome of one mutation, packed: state (bits 56..63), wire status (48..55), LSN (0..47); and the
+/// number that a counter became.
 class MutationCell {
  public:
   enum class State : uint8_t { kFree = 0, kRunning = 1, kDone = 2 };
@@ -45,12 +46,14 @@ class MutationCell {
   State state() const noexcept { return static_cast<State>(outcome_ >> 56); }
   wire::Status status() const noexcept { return static_cast<wire::Status>(outcome_ >> 48 & 0xff); }
   uint64_t lsn() const noexcept { return outcome_ & ((uint64_t{1} << 48) - 1); }
+  uint64_t result() const noexcept { return result_; }
 
   void start(uint64_t sequence) noexcept {
     sequence_ = sequence;
     outcome_ = static_cast<uint64_t>(State::kRunning) << 56;
   }
-  void finish(wire::Status status, uint64_t lsn) noexcept {
+  void finish(wire::Status status, uint64_t lsn, uint64_t result = 0) noexcept {
+    result_ = result;
     outcome_ =
         static_cast<uint64_t>(State::kDone) << 56 | static_cast<uint64_t>(status) << 48 | lsn;
   }
@@ -61,6 +64,7 @@ class MutationCell {
  private:
   uint64_t sequence_ = 0;
   uint64_t outcome_ = 0;
+  uint64_t result_ = 0;
 };
 
 /// What became of mutation `sequence` of `session`, as far as this worker knows.
@@ -92,7 +96,7 @@ class Sessions {
   /// Of the mutation that claimed the cell. A late one changes nothing: another mutation, or
   /// another session, may have taken the cell over since.
   void finish(uint32_t index, uint64_t session, uint64_t sequence, wire::Status status,
-              uint64_t lsn) noexcept;
+              uint64_t lsn, uint64_t result = 0) noexcept;
   void forget(uint32_t index, uint64_t session, uint64_t sequence) noexcept;
   /// All sessions, as if there never had been any: the caller knows that no retry can come, or
   /// where else its outcome stands.

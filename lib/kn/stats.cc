@@ -99,6 +99,7 @@ constexpr Named kNamed[] = {
     {"gets", &WorkerStats::gets},
     {"puts", &WorkerStats::puts},
     {"deletes", &WorkerStats::deletes},
+    {"conditionals", &WorkerStats::conditionals},
     {"value_hits", &WorkerStats::value_hits},
     {"shortcut_hits", &WorkerStats::shortcut_hits},
     {"unmerged_hits", &WorkerStats::unmerged_hits},

@@ -44,7 +44,7 @@ void Worker::answer_version(const ingress::Datagram& datagram,
 /// the token that came with it, from whichever KN.
 void Worker::serve_hello(const Request& r) noexcept {
   stats_.others.add();
-  const auto wanted = r.message.extras_as<wire::HelloExtras>();
+  const auto wanted = wire::extras_as<wire::HelloExtras>(r.extras);
   // Several HELLOs would share the room that each brings: it comes alone.
   const auto header = load<wire::DatagramHeader>(r.datagram->payload.data());
   if (!wanted || r.datagram->payload.size() < wire::kHelloBytesMin || header.messages != 1) {

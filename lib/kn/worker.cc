@@ -57,6 +57,7 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       fetches_(config.fetches_max),
       waiters_(kWaiters),
       pending_(kPendingMax),
+      scratch_(pool::kValueBytesMax),
       deferred_(kDeferredMax),
       retained_(kRetainedMax) {
   const uint64_t read_bytes = config.fetches_max * (kReadBufferBytes + kCacheLineBytes);
@@ -97,7 +98,8 @@ bool Worker::busy() const noexcept {
 }
 
 bool Worker::waiting() const noexcept {
-  return tasks_ != 0 || deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||
+  return tasks_ != 0 || (front_end_ != nullptr && front_end_->waiting()) ||
+         deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||
          wanted_.load(std::memory_order_relaxed) != attachment_ ||
          cache_budget_wanted_.load(std::memory_order_relaxed) != cache_budget_reached_bytes_;
 }
@@ -117,8 +119,14 @@ uint32_t Worker::poll() noexcept {
 
   follow_cache_budget();
 
-  work += receive();
+  read_calendar();
+  // Those that wait have come before those that come now.
   if (deferred_head_ != deferred_tail_) work += retry_deferred();
+  work += receive();
+  if (front_end_ != nullptr) {
+    work += front_end_->receive();
+    serve_chunk();
+  }
   if (fabric_) {
     log_->commit();
     fabric_->flush();
@@ -128,6 +136,7 @@ uint32_t Worker::poll() noexcept {
     watch_log();
   }
   replies_.flush();
+  if (front_end_ != nullptr) front_end_->flush();
   ingress_->flush();
   stats_.turns.add();
   if (work != 0) {
@@ -177,7 +186,7 @@ bool Worker::detach_step() noexcept {
   while (deferred_head_ != deferred_tail_) {
     Deferred& d = deferred_[deferred_head_++ % kDeferredMax];
     refuse(d.request, wire::Status::kBusy, 10'000);
-    drop_reference(d.request);
+    drop_reference(d.request.retained);
   }
   fabric_->poll(kChunk * 4);
   settle_durable();
@@ -188,8 +197,7 @@ bool Worker::detach_step() noexcept {
     if (lsn_waiters_ == nullptr) lsn_waiters_end_ = &lsn_waiters_;
     w->handle.resume();
   }
-  // What was appended but not acknowledged is not answered: the client asks again.
-  pending_head_ = pending_tail_;
+  drop_pending();
   return fabric_->in_flight() == 0 && fetches_live_ == 0 && tasks_ == 0;
 }
 
@@ -201,7 +209,8 @@ void Worker::attach(const Attachment* attachment) noexcept {
   unmerged_.clear();
   if (!planted("cache-kept-over-attach")) dac_->clear();
   sessions_.clear();
-  locked_count_ = 0;
+  locks_.clear();
+  pending_keys_.fill(0);
   segment_requested_ = merge_watch_running_ = pool_full_ = false;
   segment_retry_ns_ = merge_watch_ns_ = 0;
   attachment_ = attachment;
@@ -234,6 +243,13 @@ void Worker::attach(const Attachment* attachment) noexcept {
     }
   }
   attached_.store(attachment_, std::memory_order_release);
+}
+
+/// Whatever goes on in this turn sees one time of day; a turn without requests needs none.
+void Worker::read_calendar() noexcept {
+  unix_ms_fresh_ = front_end_ != nullptr || fetches_live_ != 0 || tasks_ != 0 ||
+                   deferred_head_ != deferred_tail_;
+  if (unix_ms_fresh_) unix_ms_ = clock_->unix_ms();
 }
 
 /// Before anything of this turn refers to what the cache holds.

@@ -7,10 +7,11 @@
 //
 // Order per key: reads see durable state only. A read that was under way when a write became
 // durable answers its waiters with the older value (it began earlier) and never fills the cache.
-// DELETE, which has to know whether the key exists, holds the key: later writes of it wait.
+// An operation whose outcome depends on the item (all mutations but PUT: operation.h) holds the key
+// from its look at the item until what it wrote is durable: later writes of the key wait.
 //
 // Files: worker.cc (turn, attach), strangers.cc (who may ask), serve.cc (requests), read_path.cc,
-// write_path.cc.
+// write_path.cc (the log), conditional.cc (mutations). Other protocols on the lcore: front_end.h.
 // Thread rule: everything but the constructor and the *_for_control functions runs on one lcore.
 // No locks, no allocation after attach, no exceptions.
 #pragma once
@@ -31,6 +32,9 @@
 #include "ingress/network_list.h"
 #include "kn/cookies.h"
 #include "kn/delay.h"
+#include "kn/front_end.h"
+#include "kn/key_locks.h"
+#include "kn/operation.h"
 #include "kn/replies.h"
 #include "kn/sessions.h"
 #include "kn/stats.h"
@@ -102,6 +106,14 @@ class Worker {
   const WorkerStats& stats() const noexcept { return stats_; }
   FramePool& frames() noexcept { return frames_; }
 
+  /// Before the first turn. Not owned; outlives the worker's last turn.
+  void set_front_end(FrontEnd* front_end) noexcept { front_end_ = front_end; }
+  /// An operation of the front end (any on a key), from its receive(); contract: front_end.h.
+  /// Answered BAD_REQUEST or TOO_LARGE if key or value are not within the limits.
+  void submit(const Operation& operation, uint64_t tag) noexcept;
+  /// Calendar time of this turn: what expiry is counted from and held against.
+  uint64_t unix_ms() const noexcept { return unix_ms_; }
+
   // For the control lcore ------------------------------------------------------------------------
 
   /// Makes the worker serve under `attachment` (nullptr: serve nothing). The worker first ends what
@@ -129,7 +141,7 @@ class Worker {
   static constexpr uint32_t kPendingMax = 16384;
   static constexpr uint32_t kDeferredMax = 1024;
   static constexpr uint32_t kRetainedMax = 256;
-  static constexpr uint32_t kLockedMax = 64;
+  static constexpr uint32_t kPendingKeys = 4096;
   static constexpr uint32_t kFetchBuckets = 256;
   static constexpr uint32_t kStrangerAnswersMax = 64;
   static constexpr uint32_t kFetchAttemptsMax = 16;
@@ -142,14 +154,17 @@ class Worker {
   };
 
   struct Request {
-    wire::Message message;
-    const ingress::Datagram* datagram = nullptr;
-    uint32_t burst_index = 0;      // of the datagram, if it came this turn
-    Retained* retained = nullptr;  // set if it waited
+    Operation operation;  // key and value lie in the datagram, or belong to the front end
+    Bytes extras;         // of HELLO and RING
+    const ingress::Datagram* datagram = nullptr;  // nullptr: of the front end
+    Retained* retained = nullptr;                 // set if it waited
     uint64_t session = 0;
-    uint64_t hash = 0;  // key hash
+    uint64_t sequence = 0;  // of the front end: its tag
+    uint64_t hash = 0;      // key hash
     uint64_t routing = 0;
     uint32_t stamp = 0;
+    uint32_t burst_index = 0;  // of the datagram, if it came this turn
+    bool waited = false;       // was deferred before
   };
 
   struct Deferred {
@@ -184,6 +199,10 @@ class Worker {
 
     Bytes key_view() const noexcept { return Bytes(key).first(key_bytes); }
   };
+  static cache::ItemMeta meta_of(const Fetch& fetch) noexcept {
+    const log::EntryHeader& h = fetch.entry.header;
+    return {fetch.entry.version(), h.expiry_ms, h.item_flags};
+  }
 
   /// An appended mutation that waits for its commit.
   struct Pending {
@@ -196,6 +215,13 @@ class Worker {
     bool holds_key = false;
   };
 
+  /// What a conditional operation found.
+  struct Looked {
+    Outcome outcome = Outcome::kFailed;
+    bool started = false;  // false: there was no room for a fetch
+    Item item;             // kFound; until the coroutine waits again
+  };
+
   struct LsnWaiter {
     uint64_t lsn = 0;
     std::coroutine_handle<> handle;
@@ -204,12 +230,6 @@ class Worker {
 
   class DurableAwaiter;
   class LookupAwaiter;
-
-  struct KeyCopy {
-    std::array<std::byte, pool::kKeyBytesMax> bytes;
-    uint8_t size = 0;
-    Bytes view() const noexcept { return Bytes(bytes).first(size); }
-  };
 
   Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, Shared* shared,
          std::unique_ptr<cache::Dac> dac) noexcept;
@@ -221,25 +241,27 @@ class Worker {
   void watch_log() noexcept;
   void keep_counts() noexcept;
   void follow_cache_budget() noexcept;
+  void read_calendar() noexcept;
   void follow_index_root() noexcept;
   void publish_stats() noexcept;
 
   // serve.cc
   uint32_t receive() noexcept;
   void parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept;
+  void locate(Request* request) noexcept;
   void serve_chunk() noexcept;
   void serve(Request& request) noexcept;
   bool admit(const Request& request) noexcept;
   void serve_get(Request& request) noexcept;
-  void serve_put(Request& request) noexcept;
-  void serve_delete(Request& request) noexcept;
   void serve_ring(const Request& request) noexcept;
   void serve_stats(const Request& request) noexcept;
   void defer(Request& request) noexcept;
   uint32_t retry_deferred() noexcept;
-  void drop_reference(Request& request) noexcept;
+  Retained* keep_datagram(const Request& request) noexcept;
+  bool retain(Request* request) noexcept;
+  void drop_reference(Retained* kept) noexcept;
   void refuse(const Request& request, wire::Status status, uint32_t retry_us = 0) noexcept;
-  static ReplyTo reply_to(const Request& request) noexcept;
+  ReplyTo reply_to(const Request& request) const noexcept;
 
   // strangers.cc
   bool admit_stranger(const ingress::Datagram& datagram) noexcept;
@@ -261,22 +283,29 @@ class Worker {
 
   // write_path.cc
   bool can_append() const noexcept;
-  void answer_duplicate(const Request& request, const MutationClaim& claim) noexcept;
-  Status append(log::Op op, const Request& request, uint32_t session_cell) noexcept;
-  Task run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCopy key) noexcept;
-  void push_pending(const log::LogWriter::Appended& appended, uint64_t hash, const ReplyTo& to,
-                    uint32_t session_cell, bool holds_key) noexcept;
+  Status append(const Request& request, const Decision& decision, uint32_t session_cell,
+                bool holds_key) noexcept;
   void settle_durable() noexcept;
   void settle(const Pending& pending) noexcept;
-  bool locked(uint64_t hash) const noexcept;
-  void unlock(uint64_t hash) noexcept;
+  void acknowledge(const Pending& pending, const log::EntryHeader& entry, Bytes value) noexcept;
+  void drop_pending() noexcept;
+  uint16_t& pending_of(uint64_t hash) noexcept { return pending_keys_[hash % kPendingKeys]; }
   Task run_segment_request() noexcept;
   Task run_merge_watch() noexcept;
+
+  // conditional.cc
+  void serve_mutation(Request& request) noexcept;
+  void serve_duplicate(Request& request, const MutationClaim& claim) noexcept;
+  Status start_conditional(Request& request, uint32_t session_cell) noexcept;
+  Task run_conditional(Request request, uint32_t session_cell) noexcept;
+  bool conclude(const Request& request, const Decision& decision, uint32_t session_cell) noexcept;
+  Task run_repeated_read(Request request, uint64_t version) noexcept;
 
   bool serving() const noexcept;
 
   WorkerConfig config_;
   ingress::Queue* ingress_;
+  FrontEnd* front_end_ = nullptr;
   Clock* clock_;
   Shared* shared_;
   WorkerStats stats_;
@@ -301,6 +330,7 @@ class Worker {
   // the turn
   uint64_t now_ns_ = 0;
   uint64_t unix_ms_ = 0;
+  bool unix_ms_fresh_ = false;  // read in this turn
   const ring::Ring* ring_ = nullptr;
   bool lease_valid_ = false;
   std::array<ingress::Datagram, kBurst> burst_;
@@ -338,8 +368,9 @@ class Worker {
   std::vector<Pending> pending_;  // ring
   uint64_t pending_head_ = 0;
   uint64_t pending_tail_ = 0;
-  std::array<uint64_t, kLockedMax> locked_{};
-  uint32_t locked_count_ = 0;
+  std::array<uint16_t, kPendingKeys> pending_keys_{};  // how many in pending_, by low bits of hash
+  KeyLocks locks_;
+  std::vector<std::byte> scratch_;  // where decide() makes values
   std::vector<Deferred> deferred_;  // ring
   uint64_t deferred_head_ = 0;
   uint64_t deferred_tail_ = 0;
@@ -348,7 +379,7 @@ class Worker {
   LsnWaiter* lsn_waiters_ = nullptr;  // ascending
   LsnWaiter** lsn_waiters_end_ = &lsn_waiters_;
   DelayList delays_;
-  uint32_t tasks_ = 0;  // DELETEs, mailbox and merge-watch coroutines under way
+  uint32_t tasks_ = 0;  // conditional operations, mailbox and merge-watch coroutines under way
 
   bool segment_requested_ = false;
   uint64_t segment_retry_ns_ = 0;

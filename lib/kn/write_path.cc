@@ -3,6 +3,7 @@
 // going: segments from the DPM, and following its merge.
 #include <cassert>
 
+#include "common/decimal.h"
 #include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
@@ -16,7 +17,6 @@ namespace {
 constexpr uint64_t kMailboxPollNs = 20'000;  // between looks at a reply
 constexpr uint64_t kMailboxPatienceNs = 2'000'000'000;
 constexpr uint64_t kSegmentRetryNs = 1'000'000;  // after a refusal
-constexpr uint32_t kNoPlaceRetryUs = 100'000;    // of a new session
 constexpr uint64_t kMergeWatchNs = 1'000'000;    // between looks at the merge's progress
 
 }  // namespace
@@ -27,72 +27,33 @@ bool Worker::can_append() const noexcept {
          unmerged_.size() + pending < (uint64_t{1} << config_.unmerged_log2);
 }
 
-bool Worker::locked(uint64_t hash) const noexcept {
-  if (planted("key-not-held")) return false;
-  for (uint32_t i = 0; i < locked_count_; ++i) {
-    if (locked_[i] == hash) return true;
-  }
-  return false;
-}
-
-void Worker::unlock(uint64_t hash) noexcept {
-  for (uint32_t i = 0; i < locked_count_; ++i) {
-    if (locked_[i] != hash) continue;
-    locked_[i] = locked_[--locked_count_];
-    return;
-  }
-}
-
-void Worker::serve_put(Request& r) noexcept {
-  const auto put = r.message.extras_as<wire::PutExtras>();
-  if (!put || r.message.value.size() > pool::kValueBytesMax || r.message.header.sequence == 0) {
-    stats_.refused_bad.add();
-    refuse(r, put && r.message.header.sequence != 0 ? wire::Status::kTooLarge
-                                                    : wire::Status::kBadRequest);
-    return;
-  }
-  const MutationClaim claim = sessions_.claim(r.session, r.message.header.sequence);
-  if (claim.kind != MutationClaim::Kind::kNew) {
-    answer_duplicate(r, claim);
-    return;
-  }
-  const Status appended = locked_count_ != 0 && locked(r.hash)
-                              ? Status::kNoResource
-                              : append(log::Op::kPut, r, claim.cell);
-  if (ok(appended)) {
-    stats_.puts.add();
-    return;
-  }
-  sessions_.forget(claim.cell, r.session, r.message.header.sequence);
-  if (pool_full_) {
-    refuse(r, wire::Status::kNoSpace);
-  } else {
-    defer(r);
-  }
-}
-
-Status Worker::append(log::Op op, const Request& r, uint32_t session_cell) noexcept {
+/// One entry for what was decided: the item, a tombstone, or for a mutation that failed only its
+/// outcome.
+Status Worker::append(const Request& r, const Decision& decision, uint32_t session_cell,
+                      bool holds_key) noexcept {
   if (!can_append()) return Status::kNoResource;
-  const auto put = r.message.extras_as<wire::PutExtras>().value_or(wire::PutExtras{});
+  const bool writes = decision.status == wire::Status::kOk;
   log::EntryFields fields;
-  fields.op = op;
-  fields.item_flags = put.item_flags;
-  fields.session = r.session;
-  fields.sequence = r.message.header.sequence | static_cast<uint64_t>(r.message.header.opcode)
-                                                    << 56;
-  fields.expiry_ms = put.ttl_ms != 0 ? unix_ms_ + put.ttl_ms : 0;
-  const auto appended = log_->append(fields, r.message.key, r.message.value);
+  fields.op = !writes ? log::Op::kOutcome : decision.remove ? log::Op::kDelete : log::Op::kPut;
+  fields.outcome = static_cast<uint8_t>(decision.status);
+  fields.item_flags = decision.item_flags;
+  fields.expiry_ms = decision.expiry_ms;
+  if (r.session != 0) {
+    fields.session = r.session;
+    fields.sequence = r.sequence | static_cast<uint64_t>(r.operation.opcode) << 56;
+  }
+  const auto appended =
+      log_->append(fields, writes ? r.operation.key : Bytes(), writes ? decision.value : Bytes());
   if (!appended) return appended.error();
-  push_pending(*appended, r.hash, reply_to(r), session_cell, false);
-  unmerged_.prefetch_add(r.hash);  // for settle(), after the commit
-  return Status::kOk;
-}
-
-void Worker::push_pending(const log::LogWriter::Appended& appended, uint64_t hash,
-                          const ReplyTo& to, uint32_t session_cell, bool holds_key) noexcept {
   assert(pending_tail_ - pending_head_ < kPendingMax);
   pending_[pending_tail_++ % kPendingMax] =
-      Pending{appended.lsn, hash, appended.address, appended.entry, to, session_cell, holds_key};
+      Pending{appended->lsn, r.hash,       appended->address, appended->entry,
+              reply_to(r),   session_cell, holds_key};
+  if (writes) {
+    ++pending_of(r.hash);
+    unmerged_.prefetch_add(r.hash);  // for settle(), after the commit
+  }
+  return Status::kOk;
 }
 
 /// Makes visible and answers what has become durable.
@@ -117,115 +78,57 @@ void Worker::settle_durable() noexcept {
 
 void Worker::settle(const Pending& p) noexcept {
   const auto h = load<log::EntryHeader>(p.entry);
+  const auto op = static_cast<log::Op>(h.op);
   const Bytes key(p.entry + sizeof h, h.key_bytes);
-  const bool tombstone = static_cast<log::Op>(h.op) == log::Op::kDelete;
-  unmerged_.add(p.hash, p.lsn, p.address, tombstone);
-  if (!planted("stale-fetch-fills")) mark_stale(p.hash);
-  const uint64_t version = log::item_version(h.log_id, h.lsn);
-  if (tombstone) {
-    if (!planted("deleted-kept-in-cache")) dac_->remove(p.hash, key);
-  } else if (!planted("stale-cache-kept")) {
-    const Bytes value(key.data() + key.size(), h.value_bytes);
-    dac_->update(p.hash, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
+  const Bytes value(key.data() + key.size(), h.value_bytes);
+  if (op != log::Op::kOutcome) {
+    --pending_of(p.hash);
+    unmerged_.add(p.hash, p.lsn, p.address, op == log::Op::kDelete);
+    if (!planted("stale-fetch-fills")) mark_stale(p.hash);
+    if (op == log::Op::kDelete) {
+      if (!planted("deleted-kept-in-cache")) dac_->remove(p.hash, key);
+    } else if (!planted("stale-cache-kept")) {
+      const uint64_t version = log::item_version(h.log_id, h.lsn);
+      dac_->update(p.hash, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
+    }
   }
-  if (p.holds_key) unlock(p.hash);
-  sessions_.finish(p.session_cell, p.to.session, p.to.sequence, wire::Status::kOk, p.lsn);
-  // Without a lease nothing is acknowledged; the write stands, and its retry will be told so.
-  if (!lease_valid_) return;
+  if (p.holds_key) locks_.give(p.hash);
+  acknowledge(p, h, value);
+}
+
+/// Notes and answers the outcome of what has become durable. The value of a counter is its number.
+void Worker::acknowledge(const Pending& p, const log::EntryHeader& h, Bytes value) noexcept {
+  const auto status = static_cast<wire::Status>(h.outcome);
+  const auto opcode = static_cast<wire::Opcode>(p.to.opcode);
+  const bool counter = opcode == wire::Opcode::kIncr || opcode == wire::Opcode::kDecr;
+  if (p.to.session != 0) {
+    const uint64_t number = counter ? parse_decimal(as_text(value)).value_or(0) : 0;
+    sessions_.finish(p.session_cell, p.to.session, p.to.sequence, status, p.lsn, number);
+  }
+  if (!lease_valid_) {
+    // Without a lease nothing is acknowledged; the write stands, and its retry will be told so.
+    if (p.to.front_end != nullptr) replies_.add(p.to, wire::Status::kInternal);
+    return;
+  }
+  if (status != wire::Status::kOk) return replies_.add(p.to, status);
+  const uint64_t version = log::item_version(h.log_id, h.lsn);
+  if (opcode == wire::Opcode::kGetAndTouch) {
+    const wire::ItemExtras item{version, h.expiry_ms, h.item_flags, 0};
+    return replies_.add(p.to, status, object_bytes(item), value);
+  }
   const wire::VersionExtras extras{version};
   const bool mixed_up = planted("reply-to-wrong-request") && pending_head_ != pending_tail_;
   const ReplyTo& to = mixed_up ? pending_[pending_head_ % kPendingMax].to : p.to;
-  replies_.add(to, wire::Status::kOk, object_bytes(extras));
+  replies_.add(to, status, object_bytes(extras), counter ? value : Bytes());
 }
 
-/// What the first execution answered, if that is known by now; or why nobody can tell.
-void Worker::answer_duplicate(const Request& r, const MutationClaim& claim) noexcept {
-  switch (claim.kind) {
-    case MutationClaim::Kind::kLost: return refuse(r, wire::Status::kSessionLost);
-    case MutationClaim::Kind::kTooOld: return refuse(r, wire::Status::kTooOld);
-    case MutationClaim::Kind::kFull:
-      stats_.refused_busy.add();
-      return refuse(r, wire::Status::kBusy, kNoPlaceRetryUs);
-    default: break;
+/// What was appended but is not known to be durable is not answered: the client asks again. A front
+/// end has no way to.
+void Worker::drop_pending() noexcept {
+  for (; pending_head_ != pending_tail_; ++pending_head_) {
+    const Pending& p = pending_[pending_head_ % kPendingMax];
+    if (p.to.front_end != nullptr) replies_.add(p.to, wire::Status::kInternal);
   }
-  stats_.duplicates.add();
-  if (claim.kind != MutationClaim::Kind::kDone) return;
-  const MutationCell& cell = sessions_.cell(claim.cell);
-  if (cell.status() != wire::Status::kOk) {
-    replies_.add(reply_to(r), cell.status());
-    return;
-  }
-  const wire::VersionExtras version{log::item_version(attachment_->log_id, cell.lsn())};
-  replies_.add(reply_to(r), wire::Status::kOk, object_bytes(version));
-}
-
-void Worker::serve_delete(Request& r) noexcept {
-  if (r.message.header.sequence == 0 || !r.message.value.empty()) {
-    stats_.refused_bad.add();
-    refuse(r, wire::Status::kBadRequest);
-    return;
-  }
-  const MutationClaim claim = sessions_.claim(r.session, r.message.header.sequence);
-  if (claim.kind != MutationClaim::Kind::kNew) {
-    answer_duplicate(r, claim);
-    return;
-  }
-  if (locked_count_ < kLockedMax && !locked(r.hash)) {
-    locked_[locked_count_++] = r.hash;
-    KeyCopy key;
-    std::ranges::copy(r.message.key, key.bytes.begin());
-    key.size = static_cast<uint8_t>(r.message.key.size());
-    ++tasks_;
-    const Task task = run_delete(reply_to(r), r.hash, claim.cell, key);
-    if (task.started) {
-      stats_.deletes.add();
-      return;
-    }
-    --tasks_;
-    unlock(r.hash);
-  }
-  sessions_.forget(claim.cell, r.session, r.message.header.sequence);
-  defer(r);
-}
-
-/// Decides under the key's order: every earlier write is durable before the key is looked up, and
-/// the key is held until the tombstone is durable.
-Task Worker::run_delete(ReplyTo to, uint64_t hash, uint32_t session_cell, KeyCopy key) noexcept {
-  const uint64_t deadline_ns = now_ns_ + uint64_t{config_.write_wait_us} * 1000;
-  Outcome outcome = Outcome::kFailed;
-  const bool durable = co_await DurableAwaiter(*this, log_->last_lsn());
-  if (durable) {
-    outcome = co_await LookupAwaiter(*this, hash, key.view());
-  }
-  while (outcome == Outcome::kFound) {
-    Result<log::LogWriter::Appended> appended = std::unexpected(Status::kNoResource);
-    if (can_append()) {
-      log::EntryFields fields;
-      fields.op = log::Op::kDelete;
-      fields.session = to.session;
-      fields.sequence = to.sequence | static_cast<uint64_t>(to.opcode) << 56;
-      appended = log_->append(fields, key.view(), {});
-    }
-    if (appended) {
-      push_pending(*appended, hash, to, session_cell, true);
-      --tasks_;
-      co_return;
-    }
-    co_await delays_.until(now_ns_ + 1);
-    if (detaching_ || now_ns_ >= deadline_ns) outcome = Outcome::kFailed;
-  }
-  --tasks_;
-  unlock(hash);
-  if (outcome == Outcome::kAbsent) {
-    sessions_.finish(session_cell, to.session, to.sequence, wire::Status::kNotFound, 0);
-    replies_.add(to, wire::Status::kNotFound);
-    co_return;
-  }
-  sessions_.forget(session_cell, to.session, to.sequence);
-  wire::HintExtras hint{};
-  hint.retry_us = 1000;
-  stats_.refused_busy.add();
-  replies_.add(to, wire::Status::kBusy, object_bytes(hint));
 }
 
 /// Asks the DPM for a segment. One at a time.

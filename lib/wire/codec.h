@@ -10,6 +10,15 @@
 
 namespace dinomo::wire {
 
+/// The extras of a message as T; if they were left out, `fallback`. Sizes were checked by the
+/// reader only against the datagram, so a size other than 0 and sizeof(T) yields nullopt.
+template <class T>
+std::optional<T> extras_as(Bytes extras, const T& fallback = T{}) noexcept {
+  if (extras.empty()) return fallback;
+  if (extras.size() != sizeof(T)) return std::nullopt;
+  return load<T>(extras.data());
+}
+
 /// One message; the spans point into the datagram.
 struct Message {
   MessageHeader header;
@@ -20,13 +29,9 @@ struct Message {
   Opcode opcode() const noexcept { return static_cast<Opcode>(header.opcode); }
   Status status() const noexcept { return static_cast<Status>(header.status); }
 
-  /// The extras as T; if they were left out, `fallback`. Sizes were checked by the reader only
-  /// against the datagram, so a size other than 0 and sizeof(T) yields nullopt.
   template <class T>
   std::optional<T> extras_as(const T& fallback = T{}) const noexcept {
-    if (extras.empty()) return fallback;
-    if (extras.size() != sizeof(T)) return std::nullopt;
-    return load<T>(extras.data());
+    return wire::extras_as<T>(extras, fallback);
   }
 };
 

@@ -39,10 +39,17 @@ void datagrams(const std::filesystem::path& folder) {
       {wire::Opcode::kRing, extras(wire::RingExtras{}), ""},
       {wire::Opcode::kGet, {}, ""},
       {wire::Opcode::kPut, extras(wire::PutExtras{1000, 7, 0}), "value"},
-      {wire::Opcode::kCas, extras(wire::CasExtras{}), "value"},
+      {wire::Opcode::kCas, extras(wire::CasExtras{1, {}}), "17"},
       {wire::Opcode::kIncr, extras(wire::CounterExtras{1, 0, 0, 1, 0}), ""},
+      {wire::Opcode::kDecr, extras(wire::CounterExtras{20, 0, 0, 0, 0}), ""},
+      {wire::Opcode::kAppend, {}, "9"},
+      {wire::Opcode::kPrepend, extras(wire::PutExtras{}), "1"},
+      {wire::Opcode::kReplace, {}, "5"},
       {wire::Opcode::kTouch, extras(wire::TouchExtras{5000}), ""},
+      {wire::Opcode::kGetAndTouch, extras(wire::TouchExtras{1}), ""},
       {wire::Opcode::kDelete, {}, ""},
+      {wire::Opcode::kAdd, {}, "18446744073709551615"},
+      {wire::Opcode::kIncr, extras(wire::CounterExtras{2, 0, 0, 0, 0}), ""},
   };
   for (const auto kind : {wire::Kind::kRequest, wire::Kind::kReply}) {
     wire::DatagramHeader header{};

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <utility>
 
 #include "common/hash.h"
 
@@ -21,6 +22,8 @@ uint64_t clock_ns(clockid_t id) {
   clock_gettime(id, &t);
   return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
 }
+
+uint64_t unix_ms() { return clock_ns(CLOCK_REALTIME) / 1'000'000; }
 
 int bind_udp(uint16_t port) {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -188,7 +191,7 @@ bool MiniServer::answer(const Socket& socket, const wire::DatagramHeader& h, con
     const double place = static_cast<double>(routing_hash(m.key) % 1000) / 1000.0;
     if (place < faults_.silent_get) return false;
     get(m, out);
-  } else if (m.opcode() == wire::Opcode::kPut || m.opcode() == wire::Opcode::kDelete) {
+  } else if (wire::is_mutation(m.opcode())) {
     mutate(h, m, out);
   } else {
     out->header.status = static_cast<uint8_t>(wire::Status::kUnsupported);
@@ -273,6 +276,7 @@ void MiniServer::ring_page(const wire::Message& m, Reply* out) {
 }
 
 void MiniServer::get(const wire::Message& m, Reply* out) {
+  drop_expired(text_of(m.key));
   auto found = items_.find(as_text(m.key));
   if (found == items_.end() || chance(faults_.forget)) {
     out->header.status = static_cast<uint8_t>(wire::Status::kNotFound);
@@ -289,7 +293,7 @@ void MiniServer::get(const wire::Message& m, Reply* out) {
     out->value = (found == items_.end() ? items_.begin() : found)->second.value;
   }
   if ((m.header.flags & wire::kWantItem) != 0) {
-    put_extras(&out->extras, wire::ItemExtras{item->version, 0, item->flags, 0});
+    put_extras(&out->extras, wire::ItemExtras{item->version, item->expiry_ms, item->flags, 0});
   }
 }
 
@@ -310,25 +314,60 @@ void MiniServer::mutate(const wire::DatagramHeader& h, const wire::Message& m, R
     ++counts_.repeated;
   }
   out->header.status = static_cast<uint8_t>(known->second.status);
-  if (known->second.version != 0) {
+  out->value = known->second.value;
+  if (known->second.item.version != 0) {
+    put_extras(&out->extras, known->second.item);
+  } else if (known->second.version != 0) {
     put_extras(&out->extras, wire::VersionExtras{known->second.version});
   }
 }
 
 MiniServer::Outcome MiniServer::apply(const wire::Message& m) {
-  const std::string key = text_of(m.key);
-  if (m.opcode() == wire::Opcode::kDelete) {
-    return {items_.erase(key) != 0 ? wire::Status::kOk : wire::Status::kNotFound, 0};
+  kn::Operation op;
+  const wire::Status parsed = kn::parse_operation(m, unix_ms(), &op);
+  if (parsed != wire::Status::kOk) return {parsed};
+  if (op.opcode == wire::Opcode::kPut && chance(faults_.lose_put)) {
+    return {wire::Status::kOk, ++version_};
   }
-  const auto put = m.extras_as<wire::PutExtras>();
-  if (!put) return {wire::Status::kBadRequest, 0};
-  if (chance(faults_.lose_put)) return {wire::Status::kOk, ++version_};
+  drop_expired(text_of(op.key));
+  const auto found = items_.find(as_text(op.key));
+  std::vector<std::byte> scratch(61'440);
+  if (found == items_.end()) return change(op, kn::decide(op, nullptr, scratch));
+  const Item& old = found->second;
+  const kn::Item item{as_bytes(old.value), {old.version, old.expiry_ms, old.flags}};
+  return change(op, kn::decide(op, &item, scratch));
+}
+
+MiniServer::Outcome MiniServer::change(const kn::Operation& op, const kn::Decision& decision) {
+  if (decision.status != wire::Status::kOk) return {decision.status};
+  const std::string key = text_of(op.key);
+  if (decision.remove) {
+    items_.erase(key);
+    return {wire::Status::kOk, ++version_};
+  }
+  std::string value = text_of(decision.value);  // may lie in the item
   Item& item = items_[key];
-  item.before = std::move(item.value);
-  item.value = text_of(m.value);
-  item.flags = put->item_flags;
+  item.before = std::exchange(item.value, std::move(value));
+  item.flags = decision.item_flags;
+  item.expiry_ms = decision.expiry_ms;
   item.version = ++version_;
-  return {wire::Status::kOk, item.version};
+  Outcome outcome{wire::Status::kOk, item.version};
+  switch (op.opcode) {
+    case wire::Opcode::kGetAndTouch:
+      outcome.item = {item.version, item.expiry_ms, item.flags, 0};
+      outcome.value = item.value;
+      break;
+    case wire::Opcode::kIncr:
+    case wire::Opcode::kDecr: outcome.value = item.value; break;
+    default: break;
+  }
+  return outcome;
+}
+
+void MiniServer::drop_expired(const std::string& key) {
+  const auto found = items_.find(key);
+  if (found == items_.end() || found->second.expiry_ms == 0) return;
+  if (found->second.expiry_ms <= unix_ms()) items_.erase(found);
 }
 
 void MiniServer::send(int fd, Bytes peer, std::vector<std::byte> bytes) {

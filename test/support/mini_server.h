@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/bytes.h"
+#include "kn/operation.h"
 #include "wire/codec.h"
 
 namespace dinomo::test {
@@ -96,10 +97,13 @@ class MiniServer {
     std::string before;
     uint32_t flags = 0;
     uint64_t version = 0;
+    uint64_t expiry_ms = 0;
   };
   struct Outcome {
     wire::Status status;
-    uint64_t version;
+    uint64_t version = 0;
+    std::string value = {};
+    wire::ItemExtras item = {};  // GET_AND_TOUCH
   };
   struct Session {
     std::map<uint64_t, Outcome> outcomes;
@@ -132,6 +136,8 @@ class MiniServer {
   void get(const wire::Message& m, Reply* out);
   void mutate(const wire::DatagramHeader& h, const wire::Message& m, Reply* out);
   Outcome apply(const wire::Message& m);
+  Outcome change(const kn::Operation& op, const kn::Decision& decision);
+  void drop_expired(const std::string& key);
   void decline(wire::Status status, uint32_t retry_us, Reply* out);
   void send(int fd, Bytes peer, std::vector<std::byte> bytes);
   void send_delayed(uint64_t now_ns);

@@ -35,6 +35,64 @@ TEST_F(CliTest, PutGetDelete) {
   EXPECT_NE(cli({"get", "k"}).err.find("no such key"), std::string::npos);
 }
 
+TEST_F(CliTest, ConditionsDecideTheExitStatus) {
+  EXPECT_EQ(cli({"replace", "k", "v"}).status, 1);
+  EXPECT_EQ(cli({"append", "k", "v"}).status, 1);
+  EXPECT_EQ(cli({"add", "k", "first"}).status, 0);
+  const Finished taken = cli({"add", "k", "second"});
+  EXPECT_EQ(taken.status, 5);
+  EXPECT_NE(taken.err.find("exists"), std::string::npos);
+  EXPECT_EQ(cli({"append", "k", ">"}).status, 0);
+  EXPECT_EQ(cli({"prepend", "k", "<"}).status, 0);
+  EXPECT_EQ(server_.load("k"), "<first>");
+  EXPECT_EQ(cli({"replace", "k", "v", "--flags", "9"}).status, 0);
+  const auto got = nlohmann::json::parse(cli({"--json", "get", "k"}).out);
+  const std::string version = std::to_string(got["version"].get<uint64_t>());
+  EXPECT_EQ(cli({"cas", "k", version, "mine"}).status, 0);
+  const Finished late = cli({"--json", "cas", "k", version, "theirs"});
+  EXPECT_EQ(late.status, 5);
+  EXPECT_EQ(nlohmann::json::parse(late.out)["status"], "exists");
+  EXPECT_EQ(cli({"cas", "none", version, "v"}).status, 1);
+  EXPECT_EQ(server_.load("k"), "mine");
+}
+
+TEST_F(CliTest, CountersPrintTheirNumber) {
+  EXPECT_EQ(cli({"incr", "n"}).status, 1);
+  EXPECT_EQ(cli({"incr", "n", "--initial", "40"}).out, "40\n");
+  EXPECT_EQ(cli({"incr", "n", "2"}).out, "42\n");
+  EXPECT_EQ(cli({"decr", "n"}).out, "41\n");
+  EXPECT_EQ(cli({"decr", "n", "100"}).out, "0\n");
+  const auto counted = nlohmann::json::parse(cli({"--json", "incr", "n", "5"}).out);
+  EXPECT_EQ(counted["number"], 5);
+  EXPECT_GT(counted["version"].get<uint64_t>(), 0u);
+  server_.store("text", "forty");
+  const Finished wrong = cli({"incr", "text"});
+  EXPECT_EQ(wrong.status, 5);
+  EXPECT_NE(wrong.err.find("decimal number"), std::string::npos);
+  EXPECT_EQ(cli({"incr", "n", "-1"}).status, 2);
+}
+
+TEST_F(CliTest, TouchAndSeveralAtOnce) {
+  cli({"put", "k", "v"});
+  EXPECT_EQ(cli({"touch", "none", "1000"}).status, 1);
+  EXPECT_EQ(cli({"touch", "k", "60000"}).status, 0);
+  EXPECT_TRUE(nlohmann::json::parse(cli({"--json", "get", "k"}).out).contains("expiry_unix_ms"));
+  const Finished gat = cli({"gat", "k", "0"});
+  EXPECT_EQ(gat.out, "v");
+  EXPECT_FALSE(nlohmann::json::parse(cli({"--json", "get", "k"}).out).contains("expiry_unix_ms"));
+  cli({"put", "l", "w"});
+  EXPECT_EQ(cli({"mget", "k", "l"}).out, "v\nw\n");
+  const Finished some = cli({"mget", "k", "none", "l"});
+  EXPECT_EQ(some.status, 1);
+  EXPECT_EQ(some.out, "v\n\nw\n");
+  EXPECT_NE(some.err.find("no such key: none"), std::string::npos);
+  EXPECT_EQ(cli({"mget", "k", ""}).status, 2);
+  cli({"put", "soon", "gone", "--ttl-ms", "1"});
+  int status = 0;
+  while (status == 0) status = cli({"get", "soon"}).status;
+  EXPECT_EQ(status, 1);
+}
+
 TEST_F(CliTest, ValuesAreBytes) {
   std::string bytes;
   for (int i = 0; i < 5000; ++i) bytes.push_back(static_cast<char>(i * 7));
@@ -85,7 +143,7 @@ TEST_F(CliTest, UsageErrorsAre2AndSayWhatToDo) {
   const Finished bare = run_process({program_path("DINOMO_CLI")});
   EXPECT_EQ(bare.status, 2);
   EXPECT_NE(bare.out.find("dinomo-cli put"), std::string::npos);
-  EXPECT_NE(cli({"fetch", "k"}).err.find("get, put, delete"), std::string::npos);
+  EXPECT_NE(cli({"fetch", "k"}).err.find("get, mget, put, add"), std::string::npos);
   for (const std::vector<std::string>& bad :
        std::vector<std::vector<std::string>>{{"fetch", "k"},
                                              {"get"},

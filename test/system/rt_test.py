@@ -109,6 +109,23 @@ def absent(c, check, count=8):
     check.equal("deleted: 1 round trip", (m["absent_rts"], m.reads()), (m["absent"], (m["absent"],) * 2))
 
 
+def conditional(c, check, lookup, name):
+    """Operations that look at the item first; `lookup`: (index, value) round trips for one that exists."""
+    check.equal("a counter", c.cli("put", "n", "1").returncode, 0)
+    if lookup[0] == 0:
+        c.cli("get", "n")
+    for command, status in ((("incr", "n"), 0), (("append", "n", "0"), 0), (("touch", "n", "0"), 0),
+                            (("gat", "n", "0"), 0), (("replace", "n", "7"), 0), (("add", "n", "8"), 5)):
+        with Measured(c) as m:
+            check.equal(f"{name}: {command[0]}", c.cli(*command).returncode, status)
+        check.equal(f"{name}: {command[0]}: round trips to look, and 1 for its batch",
+                    ((m["index"], m["value"]), m["log"], m["entries"]), (lookup, 1, 1))
+    with Measured(c) as m:
+        check.equal(f"{name}: incr of no key", c.cli("incr", "no such counter").returncode, 1)
+    check.equal(f"{name}: nothing there: 1 to look, 1 for the outcome", (m["index"], m["value"], m["log"]),
+                (1, 0, 1))
+
+
 def second_pass(c, check, common, keys, kind, round_trips):
     with Measured(c) as m:
         c.bench(*common, "--phase", "check", "--verify")
@@ -149,12 +166,14 @@ def run(a):
         puts(c, check, common, a.keys)
         misses(c, check, common, a.keys)
         absent(c, check)
+        conditional(c, check, (1, 1), "cache off")
         many_puts(c, check)
         mixed(c, check, common, "none", a.seed)
         policy("shortcut-only", "--cache-bytes", "64m")
         second_pass(c, check, common, a.keys, "shortcut_hits", 1)
         policy("value-only", "--cache-bytes", "64m")
         second_pass(c, check, common, a.keys, "value_hits", 0)
+        conditional(c, check, (0, 0), "value hit")
         policy("dac", "--cache-bytes", "64m")
         second_pass(c, check, common, a.keys, "value_hits", 0)
         policy("dac", "--cache-bytes", "1m")

@@ -131,7 +131,7 @@ TEST_F(WorkerTest, BadRequestsAreRefusedAndHarmNobody) {
   world.put("k", "v");
   EXPECT_EQ(world.get("").status, wire::Status::kBadRequest);
   EXPECT_EQ(world.call(static_cast<Opcode>(99), "k").status, wire::Status::kUnsupported);
-  EXPECT_EQ(world.call(Opcode::kIncr, "k").status, wire::Status::kUnsupported);
+  EXPECT_EQ(world.call(Opcode::kIncr, "k").status, wire::Status::kBadRequest);
   const uint64_t eight = 8;
   EXPECT_EQ(world.call(Opcode::kPut, "k", "w", 0, object_bytes(eight)).status,
             wire::Status::kBadRequest);
