@@ -49,9 +49,23 @@ void Worker::refuse(const Request& request, wire::Status status, uint32_t retry_
   replies_.add(reply_to(request), status, object_bytes(hint));
 }
 
+/// Leaves what is native in front of the burst and returns how many these are.
+uint32_t Worker::give_to_front_end(uint32_t received) noexcept {
+  uint32_t native = 0;
+  for (uint32_t i = 0; i < received; ++i) {
+    if (burst_[i].peer.local_port == front_end_port_) {
+      front_end_->take(burst_[i]);
+    } else {
+      burst_[native++] = burst_[i];
+    }
+  }
+  return native;
+}
+
 uint32_t Worker::receive() noexcept {
-  const uint32_t n = ingress_->receive(burst_);
-  if (n == 0) return 0;
+  const uint32_t received = ingress_->receive(burst_);
+  if (received == 0) return 0;
+  const uint32_t n = front_end_port_ != 0 ? give_to_front_end(received) : received;
   if (!unix_ms_fresh_) unix_ms_ = clock_->unix_ms();
   unix_ms_fresh_ = true;
   for (uint32_t i = 0; i < n; ++i) {
@@ -69,7 +83,7 @@ uint32_t Worker::receive() noexcept {
     }
   }
   ingress_->release(std::span(burst_).first(done));
-  return n;
+  return received;
 }
 
 void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept {

@@ -106,8 +106,12 @@ class Worker {
   const WorkerStats& stats() const noexcept { return stats_; }
   FramePool& frames() noexcept { return frames_; }
 
-  /// Before the first turn. Not owned; outlives the worker's last turn.
-  void set_front_end(FrontEnd* front_end) noexcept { front_end_ = front_end; }
+  /// Before the first turn. Not owned; outlives the worker's last turn. Gets the datagrams of the
+  /// ingress's shared port `port`, if that is not 0.
+  void set_front_end(FrontEnd* front_end, uint16_t port = 0) noexcept {
+    front_end_ = front_end;
+    front_end_port_ = port;
+  }
   /// An operation of the front end (any on a key), from its receive(); contract: front_end.h.
   /// Answered BAD_REQUEST or TOO_LARGE if key or value are not within the limits.
   void submit(const Operation& operation, uint64_t tag) noexcept;
@@ -247,6 +251,7 @@ class Worker {
 
   // serve.cc
   uint32_t receive() noexcept;
+  uint32_t give_to_front_end(uint32_t received) noexcept;
   void parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept;
   void locate(Request* request) noexcept;
   void serve_chunk() noexcept;
@@ -306,6 +311,7 @@ class Worker {
   WorkerConfig config_;
   ingress::Queue* ingress_;
   FrontEnd* front_end_ = nullptr;
+  uint16_t front_end_port_ = 0;
   Clock* clock_;
   Shared* shared_;
   WorkerStats stats_;

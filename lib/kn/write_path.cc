@@ -111,9 +111,11 @@ void Worker::acknowledge(const Pending& p, const log::EntryHeader& h, Bytes valu
   }
   if (status != wire::Status::kOk) return replies_.add(p.to, status);
   const uint64_t version = log::item_version(h.log_id, h.lsn);
-  if (opcode == wire::Opcode::kGetAndTouch) {
+  const bool told_value = counter || opcode == wire::Opcode::kGetAndTouch;
+  const bool wants_item = p.to.front_end != nullptr && (p.to.flags & wire::kWantItem) != 0;
+  if (opcode == wire::Opcode::kGetAndTouch || wants_item) {
     const wire::ItemExtras item{version, h.expiry_ms, h.item_flags, 0};
-    return replies_.add(p.to, status, object_bytes(item), value);
+    return replies_.add(p.to, status, object_bytes(item), told_value ? value : Bytes());
   }
   const wire::VersionExtras extras{version};
   replies_.add(p.to, status, object_bytes(extras), counter ? value : Bytes());
