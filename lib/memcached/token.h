@@ -2,6 +2,7 @@
 // Words and numbers of a text line.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <limits>
