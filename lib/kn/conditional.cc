@@ -27,7 +27,9 @@ void Worker::serve_mutation(Request& r) noexcept {
   }
   const Operation& op = r.operation;
   Status status = Status::kNoResource;
-  if (!is_conditional(op)) {
+  if (deletes_only_ && op.opcode != wire::Opcode::kDelete) {
+    // Refused below, or later when there is room again.
+  } else if (!is_conditional(op)) {
     const bool held = locks_.holds(r.hash) && !planted("key-not-held");
     if (!held) status = append(r, decide(op, nullptr, {}), claim.cell, false);
     if (ok(status)) stats_.puts.add();
@@ -71,7 +73,9 @@ Task Worker::run_conditional(Request r, uint32_t session_cell) noexcept {
       const Decision decision = decide(r.operation, item, scratch_);
       concluded = conclude(r, decision, session_cell);
       if (concluded) break;
-      if (pool_full_ && !decision.remove) {
+      if (r.operation.opcode == wire::Opcode::kDelete) {
+        delete_waits_ = true;
+      } else if (pool_full_) {
         refusal = wire::Status::kNoSpace;
         break;
       }
@@ -94,6 +98,7 @@ Task Worker::run_conditional(Request r, uint32_t session_cell) noexcept {
 /// Carries a decision out. False if the log has no room for it now.
 bool Worker::conclude(const Request& r, const Decision& decision, uint32_t session_cell) noexcept {
   const bool writes = decision.status == wire::Status::kOk;
+  if (deletes_only_ && r.operation.opcode != wire::Opcode::kDelete) return false;
   if (writes || r.session != 0) {
     if (!ok(append(r, decision, session_cell, writes))) return false;
   } else {

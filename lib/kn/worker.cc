@@ -157,7 +157,8 @@ void Worker::watch_log() noexcept {
     log_status_.store(log_->failure());
     return;
   }
-  if (!segment_requested_ && log_->wants_segment() && now_ns_ >= segment_retry_ns_) {
+  const bool wanted = log_->wants_segment() || (deletes_only_ && log_->has_room_for_spare());
+  if (!segment_requested_ && wanted && now_ns_ >= segment_retry_ns_) {
     segment_requested_ = true;
     const Task task = run_segment_request();
     if (!task.started) segment_requested_ = false;
@@ -210,7 +211,8 @@ void Worker::attach(const Attachment* attachment) noexcept {
   ring_version_ = 0;
   locks_.clear();
   pending_keys_.fill(0);
-  segment_requested_ = merge_watch_running_ = pool_full_ = false;
+  segment_requested_ = merge_watch_running_ = false;
+  pool_full_ = puts_refused_ = delete_waits_ = deletes_only_ = false;
   segment_retry_ns_ = merge_watch_ns_ = 0;
   attachment_ = attachment;
   if (attachment != nullptr) {

@@ -401,7 +401,11 @@ class Worker {
   bool merge_watch_running_ = false;
   uint64_t merge_watch_ns_ = 0;
   uint64_t merged_lsn_ = 0;  // of the log, as of the last look
-  bool pool_full_ = false;
+  // A pool without room for puts keeps some segments back for deletes.
+  bool pool_full_ = false;     // the last answer to a request for puts was NO_SPACE
+  bool puts_refused_ = false;  // it was that, or BUSY
+  bool delete_waits_ = false;  // one found no room in the log
+  bool deletes_only_ = false;  // the log has a segment that was granted for deletes
 };
 
 }  // namespace dinomo::kn

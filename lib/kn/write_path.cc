@@ -137,16 +137,15 @@ void Worker::drop_pending() noexcept {
 /// Asks the DPM for a segment. One at a time.
 Task Worker::run_segment_request() noexcept {
   ++tasks_;
+  const bool urgent = delete_waits_ && puts_refused_;  // of what is kept for deletes
   const pool::Superblock& s = attachment_->superblock;
   const uint64_t cell = pool::mailbox_offset(s, attachment_->kn_slot, config_.worker, 0);
   const uint64_t sequence = (uint64_t{attachment_->incarnation} << 32) | ++mailbox_sequence_;
   const MutableBytes line = mailbox_.first(sizeof(pool::MailboxLine));
   const MutableBytes answer =
       mailbox_.subspan(sizeof(pool::MailboxLine), sizeof(pool::MailboxLine));
-  // A full pool keeps segments back for deletes: ask for those only once puts were refused.
-  store(line.data(),
-        pool::make_request(sequence, attachment_->incarnation, pool::MailboxOpcode::kSegmentGrant,
-                           {pool_full_, 0, 0, 0, 0}));
+  store(line.data(), pool::make_request(sequence, attachment_->incarnation,
+                                        pool::MailboxOpcode::kSegmentGrant, {urgent, 0, 0, 0, 0}));
   const uint64_t deadline_ns = now_ns_ + kMailboxPatienceNs;
   Status status = co_await write(*fabric_, cell, line, {}, fabric::Purpose::kMailbox);
   pool::MailboxLine reply{};
@@ -162,13 +161,18 @@ Task Worker::run_segment_request() noexcept {
   segment_requested_ = false;
   if (detaching_) co_return;
   if (ok(status)) status = static_cast<Status>(reply.status);
+  if (status == Status::kFenced || status == Status::kUnreachable) log_status_.store(status);
+  if (!urgent) {
+    pool_full_ = status == Status::kNoSpace;
+    puts_refused_ = pool_full_ || status == Status::kBusy;
+  }
   if (ok(status)) {
     log_->add_segment({reply.args[0], reply.args[1], static_cast<uint32_t>(reply.args[2])});
-    co_return;
+    deletes_only_ = urgent;
+    delete_waits_ = false;
   }
-  if (status == Status::kFenced || status == Status::kUnreachable) log_status_.store(status);
-  pool_full_ = status == Status::kNoSpace;
-  segment_retry_ns_ = now_ns_ + kSegmentRetryNs;
+  const bool at_once = delete_waits_ && puts_refused_ && !urgent;
+  if (!ok(status) || urgent) segment_retry_ns_ = now_ns_ + (at_once ? 0 : kSegmentRetryNs);
 }
 
 /// Reads how far the DPM has merged this log and forgets what is in the index.
