@@ -269,7 +269,7 @@ void Client::pack(uint32_t kn_index, uint32_t worker) noexcept {
       wire::MessageHeader m{};
       m.opcode = static_cast<uint8_t>(r->opcode);
       m.flags = r->flags;
-      if (r->transmissions != 0 && wire::is_mutation(r->opcode)) m.flags |= wire::kRepeated;
+      if (may_have_run(*r) && wire::is_mutation(r->opcode)) m.flags |= wire::kRepeated;
       m.sequence = r->sequence;
       if (!writer.append(m, r->extra(), r->key(), r->value())) break;
       r->queue()->unlink();

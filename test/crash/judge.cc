@@ -132,7 +132,7 @@ bool Judge::outcome_kept(const Written& w, uint32_t log) {
     const pool::OutcomeCell& c =
         reinterpret_cast<const pool::OutcomeCell*>(r + 1)[sequence % s.session_window];
     const uint64_t version =
-        w.op == log::Op::kPut ? log::item_version(static_cast<uint16_t>(log), w.lsn) : 0;
+        w.op != log::Op::kOutcome ? log::item_version(static_cast<uint16_t>(log), w.lsn) : 0;
     return c.sequence == sequence && c.status == w.outcome && c.version == version &&
            c.check == static_cast<uint32_t>(checksum64(object_bytes(c).first(28)));
   }

@@ -97,9 +97,6 @@ void SimNetwork::give_back(SimOperation* o) noexcept {
 
 void SimNetwork::launch(SimOperation* o, uint64_t start_ns) noexcept {
   uint64_t at_ns = start_ns + one_way_ns();
-  if (SimTarget* target = o->connection->target; target != nullptr) {
-    at_ns = target->card_takes(at_ns, *o, faults_);
-  }
   if (chance(faults_.straggler_ppm)) {
     ++counters_.stragglers;
     at_ns += random_.below(faults_.straggler_ns + 1);
@@ -111,6 +108,17 @@ void SimNetwork::launch(SimOperation* o, uint64_t start_ns) noexcept {
   if (o->connection->cut) at_ns = start_ns + faults_.lost_after_ns;
   loop_->at(at_ns, id_, event(o, kLand));
   if (observer_) observer_(o->connection->kn_slot);
+}
+
+/// What arrives takes its turn at the node's card.
+bool SimNetwork::waits_for_card(SimOperation* o) noexcept {
+  SimTarget* const target = o->connection->target;
+  if (o->arrived || target == nullptr) return false;
+  o->arrived = true;
+  const uint64_t begin_ns = target->card_takes(loop_->now_ns(), *o, faults_);
+  if (begin_ns == loop_->now_ns()) return false;
+  loop_->at(begin_ns, id_, event(o, kLand));
+  return true;
 }
 
 /// Its KN was killed: from here on nobody waits for it.
@@ -126,7 +134,9 @@ void SimNetwork::on_event(uint64_t argument) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
   auto* o = reinterpret_cast<SimOperation*>(argument & ~kWhatMask);
   switch (argument & kWhatMask) {
-    case kLand: land(o); return;
+    case kLand:
+      if (!waits_for_card(o)) land(o);
+      return;
     case kFinish: finish(o); return;
     case kPersist: persist(o); return;
     default: break;

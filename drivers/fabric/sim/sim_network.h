@@ -68,6 +68,7 @@ struct SimOperation {
   WriteOptions options;
   Status status = Status::kOk;
   bool done = false;
+  bool arrived = false;  // at the node's card
   bool landed = false;
   bool torn = false;
   uint64_t offset = 0;
@@ -128,6 +129,7 @@ class SimNetwork final : public dinomo::sim::Handler {
   void on_event(uint64_t argument) override;
 
  private:
+  bool waits_for_card(SimOperation* operation) noexcept;
   void land(SimOperation* operation) noexcept;
   void take_effect(SimOperation* operation) noexcept;
   void landed(SimOperation* operation) noexcept;

@@ -131,7 +131,10 @@ class ClientSessionsTest : public testing::Test {
   }
   /// Every session that is in use keeps its place, so that only idle ones can be forgotten.
   void newcomers(int n) {
-    for (int i = 0; i < n; ++i) put_and_settle(party(), "newcomer");
+    for (int i = 0; i < n; ++i) {
+      let_pass_ms(2);  // born later than whoever makes room
+      put_and_settle(party(), "newcomer");
+    }
   }
 
   EngineWorld world;
@@ -203,6 +206,7 @@ class RetryTest : public ClientSessionsTest {
     for (int i = 0; i < others; ++i) {
       world.session = world.cookie = world.token = 0;
       world.peer.remote_port = static_cast<uint16_t>(9000 + i);
+      let_pass_ms(2);
       world.hello();
       world.next_sequence = 1;
       world.put("other", "x");

@@ -122,7 +122,7 @@ TEST(Sessions, TheRecordInThePoolAnswers) {
   record.add(96, {wire::Status::kExists});
   record.add(103, {wire::Status::kOk, 9, 0});  // 95's cell in the smaller window
   EXPECT_EQ(s.claim(session(5), 104, false).kind, Kind::kNew);
-  EXPECT_EQ(s.claim(session(5), 96, true).kind, Kind::kUnknown);
+  EXPECT_EQ(s.claim(session(5), 97, true).kind, Kind::kUnknown);
   s.start_lookup(session(5));
   s.end_lookup(session(5), Lookup::kFound, record.bytes());
   EXPECT_EQ(s.claim(session(5), 89, true).kind, Kind::kTooOld);
