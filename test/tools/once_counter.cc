@@ -26,11 +26,16 @@ namespace wire = dinomo::wire;
 
 class Load {
  public:
-  Load(Client* client, uint64_t keys) : client_(client), counters_(keys), lists_(keys) {}
+  Load(Client* client, dinomo::Clock* clock, uint64_t keys)
+      : client_(client), clock_(clock), counters_(keys), lists_(keys) {}
 
-  void run(uint64_t operations, uint32_t depth) {
+  /// At most `per_s` are started a second.
+  void run(uint64_t operations, uint64_t per_s, uint32_t depth) {
+    const uint64_t begin_ns = clock_->now_ns();
     while (started_ < operations || client_->in_flight() != 0) {
-      while (started_ < operations && client_->in_flight() < depth) start();
+      const uint64_t due = (clock_->now_ns() - begin_ns) / 1000 * per_s / 1'000'000;
+      const uint64_t until = std::min(operations, due);
+      while (started_ < until && client_->in_flight() < depth) start();
       client_->flush();
       if (client_->poll() == 0) client_->wait(1'000'000);
     }
@@ -137,6 +142,7 @@ class Load {
   }
 
   Client* client_;
+  dinomo::Clock* clock_;
   std::vector<Counter> counters_;
   std::vector<std::vector<std::string>> lists_;
   uint64_t started_ = 0, acked_ = 0, unknown_ = 0, violations_ = 0;
@@ -148,11 +154,13 @@ int main(int argc, char** argv) try {
   std::string server;
   uint64_t keys = 20;
   uint64_t operations = 30'000;
+  uint64_t per_s = 8000;
   uint32_t depth = 48;
   CLI::App app("operations that must count once, against a Dinomo server that may restart");
   app.add_option("--server", server)->required();
   app.add_option("--keys", keys);
   app.add_option("--operations", operations);
+  app.add_option("--per-s", per_s);
   app.add_option("--depth", depth);
   CLI11_PARSE(app, argc, argv);
 
@@ -170,8 +178,8 @@ int main(int argc, char** argv) try {
   for (uint64_t key = 0; key < keys; ++key) {
     call.put(as_bytes(fmt::format("list{}", key)), as_bytes("words:"));
   }
-  Load load(client->get(), keys);
-  load.run(operations, depth);
+  Load load(client->get(), &clock, keys);
+  load.run(operations, per_s, depth);
   load.check();
   std::printf("%s\n", load.report().c_str());
   return load.violations() == 0 ? 0 : 1;
