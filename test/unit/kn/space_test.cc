@@ -178,6 +178,45 @@ TEST_P(Space, OverwritingNeverRunsOutAndDeletingGivesAllBack) {
 
 INSTANTIATE_TEST_SUITE_P(UniformAndZipf, Space, testing::Values(0.0, 0.99));
 
+// Puts are refused when only what is kept for deletes is left; reads and deletes go on, and with
+// what they give back puts do, too.
+TEST(FullPool, RefusesPutsUntilDeletesHaveMadeRoom) {
+  EngineOptions options = small_world();
+  options.pool_bytes = uint64_t{24} << 20;
+  EngineWorld world(options);
+  world.wait_serving();
+  world.hello();
+  const auto put = [&](uint64_t n) {
+    EngineReply r = world.put(key_name(n), value_of(n, 1));
+    for (int i = 0; r.status == wire::Status::kBusy && i < 2000; ++i) {
+      r = world.put(key_name(n), value_of(n, 1));
+    }
+    return r.status;
+  };
+  uint64_t keys = 0;
+  while (put(keys) == wire::Status::kOk) ASSERT_LT(++keys, 20'000u);
+  ASSERT_GT(keys, 1000u);
+  for (int again = 0; again < 50; ++again) {
+    EXPECT_EQ(put(keys + 1), wire::Status::kNoSpace) << "what is kept is for deletes";
+  }
+  EXPECT_EQ(world.get(key_name(0)).value, value_of(0, 1));
+  EXPECT_EQ(world.get(key_name(keys - 1)).value, value_of(keys - 1, 1));
+
+  for (uint64_t n = 0; n < keys; n += 2) {
+    ASSERT_EQ(world.remove(key_name(n)).status, wire::Status::kOk) << key_name(n);
+  }
+  wire::Status status = wire::Status::kNoSpace;
+  for (int i = 0; i < 1000 && status != wire::Status::kOk; ++i) {
+    world.turns(100);  // compaction
+    status = put(keys + 1);
+  }
+  EXPECT_EQ(status, wire::Status::kOk);
+  for (uint64_t n = 0; n < keys / 4; ++n) ASSERT_EQ(put(2 * n), wire::Status::kOk) << n;
+  for (uint64_t n = 1; n < keys; n += 2) {
+    ASSERT_EQ(world.get(key_name(n)).value, value_of(n, 1)) << key_name(n);
+  }
+}
+
 // The KN was away while the DPM merged, compacted and freed: what it still thinks unmerged is not
 // there any more, and an older version of the key is.
 TEST(UnmergedReads, AnOlderEntryIsNotTakenForOneThatWasCompacted) {
