@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "app/common/log.h"
+#include "app/dinomo-dpm/check.h"
 #include "app/dinomo-dpm/options.h"
 #include "app/dinomo-dpm/stats_file.h"
 #include "dpm/pool_file.h"
@@ -150,7 +151,13 @@ int run(const DpmOptions& o) {
     return 1;
   }
   auto service = dpm::Service::start(
-      **pool, clock, {o.merge_workers, o.reclaim_grace_ms, o.reserve_segments, o.index_grace_ms},
+      **pool, clock,
+      {.merge_workers = o.merge_workers,
+       .reclaim_grace_ms = o.reclaim_grace_ms,
+       .reserve_segments = o.reserve_segments,
+       .index_grace_ms = o.index_grace_ms,
+       .compact_below_percent = o.compact_below_percent,
+       .expiry_grace_ms = o.expiry_grace_ms},
       [](const std::string& text) { DINOMO_LOG_LIMITED(info, "{}", text); }, &why);
   if (!service) {
     spdlog::error("{}", why);
@@ -199,6 +206,7 @@ int main(int argc, char** argv) {
   add_dpm_options(table, &options);
   if (const auto status = table.parse(argc, argv)) return *status;
   start_logging(options.log);
+  if (options.check || options.repair) return check(options);
   struct sigaction action{};
   action.sa_handler = ask_to_stop;
   sigaction(SIGINT, &action, nullptr);

@@ -82,6 +82,17 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
                      "lease_us of every compute node"});
   table.add("reserve_segments", &o->reserve_segments,
             {.min = 0, .max = 64, .help = "kept back for deletes when the pool is full"});
+  table.add("compact_below_percent", &o->compact_below_percent,
+            {.min = 0,
+             .max = 100,
+             .help = "sparse segments are compacted when less than this share of the pool is "
+                     "free; a larger one copies more, 0: only when hardly anything is left"});
+  table.add("expiry_grace_ms", &o->expiry_grace_ms,
+            {.unit = "ms",
+             .min = 0,
+             .max = 3'600'000,
+             .help = "the space of an item is taken back so long after its time; more than clocks "
+                     "of nodes differ"});
 
   table.group("Observation");
   table.add("stats_file", &o->stats_file,
@@ -91,8 +102,19 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
   table.check([o] {
     return o->pool.empty() ? std::string("pool is missing: name the file of the pool") : "";
   });
+  table.group("Instead of serving");
+  table.add("check", &o->check,
+            {.help = "look at every part of the pool, change nothing, report; nobody may use it. "
+                     "Exit status: 0 clean, 1 problems that --repair mends, 2 others"});
+  table.add("repair", &o->repair,
+            {.help = "discard what cannot be valid and say what; exit status 0: the pool is clean "
+                     "now, 2: it is not"});
+  table.add("json", &o->json, {.help = "the report of --check or --repair as JSON"});
+
   table.check([o] {
-    return o->listen.empty() ? std::string("listen is missing: name the socket to listen on") : "";
+    return o->check || o->repair ? std::string()
+           : o->listen.empty()   ? std::string("listen is missing: name the socket to listen on")
+                                 : std::string();
   });
   table.check([o] { return check_index_buckets(*o); });
 }

@@ -33,7 +33,13 @@ struct DpmOptions {
   uint32_t reclaim_grace_ms = 50;
   uint32_t reserve_segments = 2;
   uint32_t index_grace_ms = 3000;
+  uint32_t compact_below_percent = 8;
+  uint32_t expiry_grace_ms = 1000;
   std::string stats_file;
+  // instead of serving
+  bool check = false;
+  bool repair = false;
+  bool json = false;
   LogOptions log;
 };
 

@@ -8,6 +8,23 @@ namespace dinomo::app {
 
 namespace {
 
+/// Of the bytes of segments that are not free: what is live. 1 if all are free.
+double live_fraction(const dpm::ServiceStats& s) {
+  const uint64_t used = s.capacity_bytes - s.free_bytes;
+  return used == 0 ? 1 : static_cast<double>(s.segments.live_bytes) / static_cast<double>(used);
+}
+
+nlohmann::json space_json(const dpm::ServiceStats& s) {
+  return {
+      {"capacity_bytes", s.capacity_bytes},         {"free_bytes", s.free_bytes},
+      {"live_bytes", s.segments.live_bytes},        {"live_fraction", live_fraction(s)},
+      {"freed_segments", s.segments.reclaimed},     {"compaction_victims", s.compaction_victims},
+      {"compaction_outputs", s.compaction_outputs}, {"compacted_entries", s.compacted_entries},
+      {"compacted_bytes", s.compacted_bytes},       {"compaction_lost", s.compaction_lost},
+      {"compaction_damaged", s.compaction_damaged}, {"expiry_passes", s.expiry_passes},
+      {"expired_items", s.expired_items},           {"expired_bytes", s.expired_bytes}};
+}
+
 nlohmann::json to_json(const Identity& identity, const dpm::ServiceStats& s) {
   const dpm::RecoveryPhases& phases = s.recovery.phases;
   return {
@@ -35,6 +52,7 @@ nlohmann::json to_json(const Identity& identity, const dpm::ServiceStats& s) {
         {"merged", s.segments.merged},
         {"reclaimed", s.segments.reclaimed},
         {"live_bytes", s.segments.live_bytes}}},
+      {"space", space_json(s)},
       {"index",
        {{"buckets", s.index_buckets},
         {"next_buckets", s.index_next_buckets},

@@ -53,6 +53,7 @@ struct WorkerStart {
 
 KnApp::~KnApp() {
   control_.reset();
+  memcached_.reset();
   workers_.clear();
   if (ingress_) ingress_->stop();
 }
@@ -71,7 +72,7 @@ bool KnApp::prepare(std::string* why) {
     *why = "libsodium found no source of randomness";
     return false;
   }
-  if (!open_ingress(why) || !make_workers(why)) return false;
+  if (!open_ingress(why) || !make_workers(why) || !make_memcached(why)) return false;
   make_control();
   return true;
 }
@@ -80,6 +81,7 @@ bool KnApp::open_ingress(std::string* why) {
   ingress::Config config;
   config.port = options_.port;
   config.base_port = options_.udp_port;
+  config.shared_port = options_.memcached_port;
   config.workers = static_cast<uint16_t>(lcores_.size());
   config.mtu = options_.mtu;
   config.rx_descriptors = options_.rx_descriptors;
@@ -168,6 +170,12 @@ bool KnApp::share_cache_memory(const cache::DacConfig& each, std::string* why) {
   return true;
 }
 
+bool KnApp::make_memcached(std::string* why) {
+  if (options_.memcached_port == 0 && options_.memcached_tcp.empty()) return true;
+  memcached_ = MemcachedFront::create(options_, &workers_, ingress_.get(), &clock_, &shared_, why);
+  return memcached_ != nullptr;
+}
+
 void KnApp::make_control() {
   cluster::KnControlConfig config;
   const ingress::Endpoint& endpoint = ingress_->endpoint();
@@ -211,6 +219,7 @@ void KnApp::run_worker(uint16_t worker) {
   rte_rcu_qsbr_thread_online(rcu_.get(), worker);
   WorkerIdleHooks hooks(rcu_.get(), worker, &engine);
   hooks.add(&ingress_->wait_source(worker));
+  if (memcached_) hooks.add(memcached_->wait_source(worker));
   IdlePolicy idle({.mode = options_.idle}, &hooks);
   while (!workers_stop_.load(std::memory_order_relaxed)) {
     const uint32_t work = engine.poll();
@@ -228,7 +237,8 @@ int KnApp::run() {
   uint64_t stats_ns = 0;
   while (!control_->stopped() && ok(control_->fatal())) {
     if (stop_.load(std::memory_order_relaxed)) control_->stop();
-    const uint32_t work = control_->poll();
+    uint32_t work = control_->poll();
+    if (memcached_) work += memcached_->poll();
     const uint64_t now_ns = clock_.now_ns();
     if (now_ns - stats_ns >= kStatsIntervalNs) {
       stats_ns = now_ns;
@@ -236,7 +246,12 @@ int KnApp::run() {
     }
     if (work != 0) continue;
     const bool serving = control_->phase() == cluster::KnPhase::kServing;
-    ::usleep(serving ? kControlNapServingUs : kControlNapUs);
+    const useconds_t nap_us = serving ? kControlNapServingUs : kControlNapUs;
+    if (memcached_) {
+      memcached_->wait(nap_us);
+    } else {
+      ::usleep(nap_us);
+    }
   }
   workers_stop_.store(true);
   rte_eal_mp_wait_lcore();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/dinomo-kn/kn_options.h"
+#include "app/dinomo-kn/memcached_front.h"
 #include "cache/page_pool.h"
 #include "cluster/kn_control.h"
 #include "drivers/clock/system/system_clock.h"
@@ -38,6 +39,7 @@ class KnApp {
   bool open_ingress(std::string* why);
   bool make_workers(std::string* why);
   bool share_cache_memory(const cache::DacConfig& each, std::string* why);
+  bool make_memcached(std::string* why);
   void make_control();
   static int worker_main(void* argument);
   void run_worker(uint16_t worker);
@@ -51,6 +53,7 @@ class KnApp {
   kn::Shared shared_;
   std::unique_ptr<cache::PagePool> cache_pages_;  // outlives the workers; null: each has its own
   std::vector<std::unique_ptr<kn::Worker>> workers_;
+  std::unique_ptr<MemcachedFront> memcached_;  // null: not served
   std::unique_ptr<cluster::KnControl> control_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> workers_stop_{false};

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "app/dinomo-kn/memcached_tcp.h"
 #include "common/align.h"
 #include "ingress/network_list.h"
 
@@ -74,7 +75,7 @@ void add_sessions(OptionTable& table, KnOptions* o) {
             {.unit = "s",
              .min = 1,
              .max = 86'400,
-             .help = "a session unused for longer makes room if it is needed"});
+             .help = "a session unused for longer may be forgotten: clients are told so"});
   table.add(
       "cookie_period_s", &o->cookie_period_s,
       {.unit = "s",
@@ -85,6 +86,33 @@ void add_sessions(OptionTable& table, KnOptions* o) {
             {.min = 1,
              .max = 100'000'000,
              .help = "datagrams a second that a worker answers one source without a valid cookie"});
+}
+
+void add_memcached(OptionTable& table, KnOptions* o) {
+  table.group("Memcached protocol");
+  table.add("memcached_port", &o->memcached_port,
+            {.min = 0, .max = 65'535, .help = "UDP port of memcached's protocol; 0 serves none"});
+  table.add("memcached_networks", &o->memcached_networks,
+            {.placeholder = "NETWORK,...",
+             .help = "who is served, as in 10.0.0.0/8,fd00::/8; required with memcached_port"});
+  table.add("memcached_tcp", &o->memcached_tcp,
+            {.placeholder = "ADDRESS:PORT",
+             .help = "where to listen for it in the kernel's network, for tools that know no UDP"});
+}
+
+/// What is wrong with the options of memcached's protocol by themselves.
+std::string check_memcached(const KnOptions& o) {
+  std::string why;
+  const auto networks = ingress::NetworkList::parse(o.memcached_networks, &why);
+  if (!networks) return "memcached_networks: " + why;
+  if (!o.memcached_tcp.empty() && !split_address(o.memcached_tcp)) {
+    return "memcached_tcp '" + o.memcached_tcp + "' is no address: write it as 127.0.0.1:11211";
+  }
+  if (o.memcached_port != 0 && networks->empty()) {
+    return "memcached_port needs memcached_networks: anybody can have large replies sent to "
+           "somebody else over UDP, so name who is served, as in 10.0.0.0/8";
+  }
+  return "";
 }
 
 void add_engine(OptionTable& table, KnOptions* o) {
@@ -133,6 +161,7 @@ void add_operation(OptionTable& table, KnOptions* o) {
 
 void add_checks(OptionTable& table, KnOptions* o) {
   table.check([o] { return check_cache_policy(*o); });
+  table.check([o] { return check_memcached(*o); });
   table.check([o] {
     return o->dpm.empty() ? "dpm is missing: name the socket of dinomo-dpm, as in --dpm "
                             "/run/dinomo/dpm.sock"
@@ -168,6 +197,7 @@ void add_kn_options(OptionTable& table, KnOptions* o) {
   add_memory_node(table, o);
   add_clients(table, o);
   add_sessions(table, o);
+  add_memcached(table, o);
   add_engine(table, o);
   add_operation(table, o);
   add_checks(table, o);

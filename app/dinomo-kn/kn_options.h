@@ -40,6 +40,10 @@ struct KnOptions {
   uint32_t session_idle_s = 600;
   uint32_t cookie_period_s = 600;
   uint32_t strangers_per_s = 1000;
+  // memcached's protocol
+  uint16_t memcached_port = 0;
+  std::string memcached_networks;
+  std::string memcached_tcp;
   // cache
   uint64_t cache_bytes = uint64_t{256} << 20;
   std::string cache_policy = "dac";

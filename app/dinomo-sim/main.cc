@@ -6,6 +6,7 @@
 #include <string>
 
 #include "check.h"
+#include "common/planted.h"
 #include "runs.h"
 
 namespace {
@@ -34,6 +35,14 @@ int run(int argc, char** argv) {
   running->add_flag("--swarm", runs.swarm, "each seed switches faults and knobs on by itself");
   running->add_flag("--replay", runs.replay, "tell what happens, first seed only");
   running->add_flag("!--no-shrink", runs.shrink, "do not make failing runs smaller");
+  running->add_flag("--until-failure", runs.until_failure, "end at the first seed that fails");
+  running->add_option(
+      "--reach", runs.reach,
+      "fail unless these were reached by some seed; all: everything that is counted");
+#ifdef DINOMO_PLANTED_BUGS
+  std::string plant;
+  running->add_option("--plant", plant, "switch a planted bug on");
+#endif
   running->add_option("--jobs", runs.jobs, "processes; 0: one a core")->check(CLI::Range(0, 256));
   running->add_option("--history", runs.history, "write the history there, first seed only");
   running->add_option("--coverage", runs.coverage, "write what was reached there, JSON");
@@ -46,6 +55,9 @@ int run(int argc, char** argv) {
                  seeds.c_str());
     return 2;
   }
+#ifdef DINOMO_PLANTED_BUGS
+  dinomo::planted_bug = plant;
+#endif
   return dinomo::app::run_seeds(runs);
 }
 

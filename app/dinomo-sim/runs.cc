@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -18,6 +19,9 @@
 #include <stdexcept>
 #include <thread>
 
+#include "common/planted.h"
+#include "dinomo_commit.h"
+#include "shrink.h"
 #include "world/run.h"
 
 namespace dinomo::app {
@@ -50,39 +54,12 @@ struct Sums {
 
 std::string command_of(const Scenario& s, uint64_t seed) {
   std::string command = fmt::format("dinomo-sim run --seed {} --replay", seed);
+#ifdef DINOMO_PLANTED_BUGS
+  if (!planted_bug.empty()) command += fmt::format(" --plant {}", planted_bug);
+#endif
   const std::string difference = world::difference(s);
   if (!difference.empty()) command += " --set " + difference;
   return command;
-}
-
-/// Switches off every fault and halves every size that the failure does not need.
-Scenario shrink(Scenario s, uint64_t seed) {
-  constexpr int kRunsMax = 120;
-  int runs = 0;
-  const auto still_fails = [&](const Scenario& candidate) {
-    return ++runs <= kRunsMax && !world::run_scenario(candidate, seed).passed;
-  };
-  bool smaller = true;
-  while (smaller && runs < kRunsMax) {
-    smaller = false;
-    for (const world::Knob& k : world::knobs()) {
-      const bool size = std::string_view(k.name) == "operations" ||
-                        std::string_view(k.name) == "clients" ||
-                        std::string_view(k.name) == "depth" || std::string_view(k.name) == "keys" ||
-                        std::string_view(k.name) == "workers";
-      if (!k.fault && !size) continue;
-      for (const uint64_t value : {k.min, s.*k.value / 2}) {
-        if (value < k.min || value >= s.*k.value) continue;
-        Scenario candidate = s;
-        candidate.*k.value = value;
-        if (!still_fails(candidate)) continue;
-        s = candidate;
-        smaller = true;
-        break;
-      }
-    }
-  }
-  return s;
 }
 
 nlohmann::json run_one(const Scenario& base, const RunArguments& a, uint64_t seed) {
@@ -94,6 +71,7 @@ nlohmann::json run_one(const Scenario& base, const RunArguments& a, uint64_t see
       {"events", r.events},    {"operations", r.operations}, {"cpu_s", cpu_seconds() - before},
       {"coverage", r.coverage}};
   if (!r.passed) {
+    alarm(0);
     j["failure"] = r.failure;
     j["command"] = command_of(a.shrink ? shrink(s, seed) : s, seed);
   }
@@ -115,8 +93,16 @@ void add_line(const nlohmann::json& j, Sums* sums) {
     return;
   }
   ++sums->failed;
-  fmt::print("seed {} FAILED ({}): {}\n  again: {}\n", j["seed"].get<uint64_t>(), DINOMO_VERSION,
-             j["failure"].get<std::string>(), j["command"].get<std::string>());
+  fmt::print("seed {} FAILED (commit {}): {}\n  again: {}\n", j["seed"].get<uint64_t>(),
+             DINOMO_COMMIT, j["failure"].get<std::string>(), j["command"].get<std::string>());
+}
+
+std::string how_it_ended(int status) {
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+    return fmt::format("HANGS: no end after {} s", kRunLimitS);
+  }
+  if (WIFSIGNALED(status)) return fmt::format("CRASHED: signal {}", WTERMSIG(status));
+  return fmt::format("CRASHED: exit status {}", WEXITSTATUS(status));
 }
 
 /// A process of its own, so that a seed which crashes the engine is a failed seed, not the end.
@@ -146,12 +132,22 @@ class Job {
     waitpid(pid_, &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return false;
     ++sums->failed;
-    fmt::print("seed {} CRASHED (status {})\n  again: {}\n", next_, status,
-               command_of(of_seed(base, a, next_), next_));
+    const Scenario s = of_seed(base, a, next_);
+    fmt::print("seed {} {} (commit {})\n  again: {}\n", next_, how_it_ended(status), DINOMO_COMMIT,
+               command_of(a.shrink ? shrink(s, next_) : s, next_));
     next_ += step_;
     if (next_ > a.seed_last) return false;
     start(base, a);
     return true;
+  }
+
+  /// No more of it.
+  void stop() noexcept {
+    if (file_ == nullptr) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    std::fclose(file_);
+    file_ = nullptr;
   }
 
  private:
@@ -166,6 +162,7 @@ class Job {
       close(ends[0]);
       FILE* out = fdopen(ends[1], "w");
       for (uint64_t seed = next_; seed <= a.seed_last; seed += step_) {
+        alarm(kRunLimitS);
         fmt::print(out, "{}\n", run_one(base, a, seed).dump());
         std::fflush(out);
       }
@@ -191,6 +188,26 @@ void print_sums(const Sums& s) {
       "operations a CPU second; traces {:016x}\n",
       s.passed, s.failed, s.operations, s.events, s.cpu_s,
       s.cpu_s > 0 ? static_cast<double>(s.operations) / s.cpu_s : 0, s.trace);
+}
+
+/// A scenario that was to test something and did not is a failure.
+bool check_reached(const RunArguments& a, const Sums& sums) {
+  bool all = true;
+  const auto missed = [&](const std::string& name) {
+    const auto found = sums.coverage.find(name);
+    if (found != sums.coverage.end() && found->second != 0) return;
+    all = false;
+    fmt::print("NOT REACHED: {}{}\n", name,
+               found == sums.coverage.end() ? ", and nothing of that name is counted" : "");
+  };
+  for (const std::string& name : a.reach) {
+    if (name != "all") {
+      missed(name);
+      continue;
+    }
+    for (const auto& [counted, times] : sums.coverage) missed(counted);
+  }
+  return all;
 }
 
 int replay(const Scenario& base, const RunArguments& a) {
@@ -264,12 +281,16 @@ int run_seeds(const RunArguments& a) {
   for (bool any = true; any;) {
     any = false;
     for (const auto& job : running) any |= job->follow(base, a, &sums);
+    if (!a.until_failure || sums.failed == 0) continue;
+    for (const auto& job : running) job->stop();
+    break;
   }
   print_sums(sums);
   if (!a.coverage.empty()) {
     std::ofstream(a.coverage) << nlohmann::json(sums.coverage).dump(2) << '\n';
   }
-  return sums.failed == 0 ? 0 : 1;
+  const bool reached = check_reached(a, sums);
+  return sums.failed == 0 && reached ? 0 : 1;
 }
 
 int print_knobs() {

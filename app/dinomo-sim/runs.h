@@ -13,12 +13,14 @@ struct RunArguments {
   std::vector<std::string> sets;  // name=value
   uint64_t seed_first = 1;
   uint64_t seed_last = 1;
-  bool swarm = false;    // each seed chooses faults and knobs of its own
-  bool replay = false;   // print what happens
-  bool shrink = true;    // a failing run is made smaller
-  uint32_t jobs = 0;     // 0: one a core
-  std::string history;   // file for the history of the last seed
-  std::string coverage;  // file for the sums, JSON
+  bool swarm = false;   // each seed chooses faults and knobs of its own
+  bool replay = false;  // print what happens
+  bool shrink = true;   // a failing run is made smaller
+  uint32_t jobs = 0;    // 0: one a core
+  bool until_failure = false;
+  std::vector<std::string> reach;  // what has to be counted, "all" for everything that is
+  std::string history;             // file for the history of the last seed
+  std::string coverage;            // file for the sums, JSON
 };
 
 /// "7" or "1-500" into seed_first and seed_last; false if it is neither.

@@ -27,7 +27,7 @@ def sections(text):
     says it better."""
     out = [(None, [])]
     for line in text.splitlines():
-        heading = re.fullmatch(r"([A-Z][A-Za-z ]*):|([A-Z][A-Z ]+[A-Z])( \(.*\))?", line)
+        heading = re.fullmatch(r"([A-Za-z][A-Za-z ]*):|([A-Z][A-Z ]+[A-Z])( \(.*\))?", line)
         if heading:
             out.append((heading.group(1) or heading.group(2), [heading.group(3)] if heading.group(3) else []))
         elif line and not line[0].isspace() and out[-1][0] and is_terms(trimmed(out[-1][1])):

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "client/internal.h"
+#include "common/planted.h"
 
 namespace dinomo::client {
 
@@ -268,6 +269,7 @@ void Client::pack(uint32_t kn_index, uint32_t worker) noexcept {
       wire::MessageHeader m{};
       m.opcode = static_cast<uint8_t>(r->opcode);
       m.flags = r->flags;
+      if (may_have_run(*r) && wire::is_mutation(r->opcode)) m.flags |= wire::kRepeated;
       m.sequence = r->sequence;
       if (!writer.append(m, r->extra(), r->key(), r->value())) break;
       r->queue()->unlink();
@@ -318,6 +320,10 @@ void Client::expire(Request* r) noexcept {
       ++counters_.timeouts;
       if (r->transmissions >= options_.attempts_max) return give_up(r, Status::kTimeout);
       if (r->timeouts >= 2) want_ring();  // the owner may be gone
+      if (planted("retry-is-new") && wire::is_mutation(r->opcode)) {
+        mutations_[r->sequence & (mutations_.size() - 1)] = nullptr;
+        r->sequence = 0;
+      }
       requeue(r);
       break;
   }

@@ -4,6 +4,7 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include "common/planted.h"
 #include "pool/superblock.h"
 
 namespace dinomo::cluster {
@@ -141,7 +142,8 @@ kn::Task KnControl::run_heartbeat() noexcept {
   if (ok(status) && phase_ == KnPhase::kServing) {
     shared_->index_table.store(load<pool::IndexRoot>(root.data()).current,
                                std::memory_order_relaxed);
-    shared_->lease_deadline_ns.store(posted_ns + uint64_t{config_.lease_us} * 1000,
+    const uint64_t from_ns = planted("lease-from-completion") ? now_ns_ : posted_ns;
+    shared_->lease_deadline_ns.store(from_ns + uint64_t{config_.lease_us} * 1000,
                                      std::memory_order_release);
   } else if (phase_ == KnPhase::kServing) {
     lose(std::string("heartbeat failed: ") + status_name(status));

@@ -34,6 +34,9 @@ struct KnControlConfig {
   uint16_t udp_port_base = wire::kDefaultPort;
   uint16_t workers = 1;
   std::string name;
+  // KNs of a ring that somebody wrote into the pool and that does not change, this one among them.
+  // Empty: this KN takes the whole ring.
+  std::vector<wire::KnRecord> members{};
   uint32_t lease_us = 1'000'000;
   uint32_t heartbeat_us = 100'000;
   uint32_t reconnect_us = 100'000;

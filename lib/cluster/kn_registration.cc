@@ -79,6 +79,12 @@ bool KnControl::choose_ring(std::unique_ptr<ring::Ring>* chosen, bool* must_writ
       *ring = candidate;
     }
   }
+  if (!config_.members.empty()) {
+    *must_write = false;
+    ring->kns = config_.members;
+    *chosen = std::move(ring);
+    return true;
+  }
   const auto mine = [this](uint16_t owner) { return owner == kn_slot_; };
   *must_write = !std::ranges::all_of(ring->owner, mine);
   const auto others = [this](uint16_t owner) {

@@ -16,9 +16,14 @@ namespace dinomo {
 
 #ifdef DINOMO_PLANTED_BUGS
 
+// A program may link parts that were compiled without bugs: their planted() is another function.
+inline namespace with_planted_bugs {
+
 inline std::string_view planted_bug;  // name of the one that is switched on, empty: none
 
 inline bool planted(std::string_view name) noexcept { return name == planted_bug; }
+
+}  // namespace with_planted_bugs
 
 #else
 

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "common/align.h"
+#include "common/planted.h"
 #include "pool/superblock.h"
 
 namespace dinomo::dpm {
@@ -115,25 +116,30 @@ void Directory::close_log(LogState& log) noexcept {
   space_.persist().persist(&r.merged_lsn, kCacheLineBytes);
 }
 
-Status Directory::seal(uint32_t slot, KnState state, bool revoke) noexcept {
+Status Directory::revoke(uint32_t slot, Revoke from) noexcept {
+  if (from == Revoke::kNobody || planted("fence-skipped")) return Status::kOk;
+  const auto kn_slot = static_cast<uint16_t>(slot);
+  return from == Revoke::kPresent ? target_.fence(kn_slot) : target_.revoke(kn_slot);
+}
+
+Status Directory::seal(uint32_t slot, KnState state, Revoke from) noexcept {
   Slot& s = slots_[slot];
   if (s.sealing == Sealing::kSealed) return Status::kOk;
   if (s.sealing == Sealing::kNone) {
-    if (revoke) {
-      if (const Status status = target_.revoke(static_cast<uint16_t>(slot)); !ok(status)) {
-        return status;
-      }
-    }
+    if (const Status status = revoke(slot, from); !ok(status)) return status;
     set_state(slot, state);
     s.sealing = Sealing::kMerging;
   }
   Status result = Status::kOk;
   for (uint32_t w = 0; w < workers_per_kn_; ++w) {
+    if (planted("sealed-before-merged")) break;
     const Status status = drain(*logs_[slot * workers_per_kn_ + w]);
     if (!ok(status) && (ok(result) || result == Status::kInProgress)) result = status;
   }
   if (!ok(result)) return result;
-  for (uint32_t w = 0; w < workers_per_kn_; ++w) close_log(*logs_[slot * workers_per_kn_ + w]);
+  for (uint32_t w = 0; w < workers_per_kn_ && !planted("merged-after-seal"); ++w) {
+    close_log(*logs_[slot * workers_per_kn_ + w]);
+  }
   s.sealing = Sealing::kSealed;
   return Status::kOk;
 }

@@ -34,10 +34,16 @@ class Directory {
   bool taken(uint32_t slot) noexcept;
   uint32_t incarnation(uint32_t slot) noexcept { return kn(slot).incarnation; }
 
-  /// Ends the slot's incarnation; its state becomes `state`. `revoke`: take its access away first,
-  /// which may be kBusy (nothing was changed then). kOk when all its logs are merged and closed; a
-  /// merge that cannot go on gives its status, and seal() may be called again later.
-  Status seal(uint32_t slot, pool::KnState state, bool revoke) noexcept;
+  /// Ends the slot's incarnation; its state becomes `state`. Takes access away first from those
+  /// that `from` names, which may be kBusy (nothing was changed then). kOk when all its logs are
+  /// merged and closed; a merge that cannot go on gives its status, and seal() may be called again
+  /// later.
+  enum class Revoke : uint8_t {
+    kNobody,
+    kEarlier,  // processes that held the slot before the one that holds it now
+    kPresent,  // that one, too
+  };
+  Status seal(uint32_t slot, pool::KnState state, Revoke from) noexcept;
 
   /// After seal(): the next incarnation may append. Returns it.
   uint32_t open_incarnation(uint32_t slot, uint32_t workers, bool standby) noexcept;
@@ -67,6 +73,7 @@ class Directory {
 
  private:
   enum class Sealing : uint8_t { kNone, kMerging, kSealed };
+  Status revoke(uint32_t slot, Revoke from) noexcept;
   struct Slot {
     Sealing sealing = Sealing::kNone;
     uint32_t workers = 0;

@@ -89,7 +89,7 @@ MailboxServer::Answer MailboxServer::step(Pending* p) {
 MailboxServer::Answer MailboxServer::step_register(const Pending& p) {
   const uint64_t workers = p.request.args[0];
   if (workers == 0 || workers > workers_per_kn_) return {Status::kInvalid};
-  const Status sealed = directory_.seal(p.slot, KnState::kFenced, /*revoke=*/true);
+  const Status sealed = directory_.seal(p.slot, KnState::kFenced, Directory::Revoke::kEarlier);
   if (!ok(sealed)) return {sealed};
   const bool standby = (p.request.args[1] & kRegisterStandby) != 0;
   const uint32_t incarnation =
@@ -104,7 +104,7 @@ MailboxServer::Answer MailboxServer::step_register(const Pending& p) {
 MailboxServer::Answer MailboxServer::step_deregister(const Pending& p) {
   // While it is being sealed the slot serves nobody, but this request goes on.
   if (directory_.incarnation(p.slot) != p.request.incarnation) return {Status::kFenced};
-  const Status sealed = directory_.seal(p.slot, KnState::kDraining, /*revoke=*/false);
+  const Status sealed = directory_.seal(p.slot, KnState::kDraining, Directory::Revoke::kNobody);
   if (!ok(sealed)) return {sealed};
   directory_.set_state(p.slot, KnState::kFree);
   log_("KN slot " + std::to_string(p.slot) + " left; its logs are merged");
@@ -117,7 +117,7 @@ MailboxServer::Answer MailboxServer::step_fence(const Pending& p) {
   const auto victim = static_cast<uint32_t>(slot);
   if (directory_.incarnation(victim) > p.request.args[1]) return {Status::kOk};  // sealed since
   if (directory_.incarnation(victim) != p.request.args[1]) return {Status::kInvalid};
-  const Status sealed = directory_.seal(victim, KnState::kFenced, /*revoke=*/true);
+  const Status sealed = directory_.seal(victim, KnState::kFenced, Directory::Revoke::kPresent);
   if (!ok(sealed)) return {sealed};
   ++counters_.fences;
   log_("KN slot " + std::to_string(victim) + " fenced; its logs are sealed and merged");

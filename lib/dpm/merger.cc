@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dpm/merger.h"
 
+#include <algorithm>
+
 #include "common/planted.h"
 #include "log/log_reader.h"
 #include "pool/superblock.h"
@@ -26,6 +28,7 @@ struct Merger::Batch {
   uint32_t deletes = 0;
   uint32_t replayed = 0;
   int32_t items_delta = 0;
+  uint64_t earliest_expiry_ms = UINT64_MAX;
   uint64_t unix_ms = 0;
 };
 
@@ -155,6 +158,9 @@ Status Merger::apply_one(LogState& log, const Item& item, Batch* batch) noexcept
     if (*old) batch->replaced[batch->replaced_count++] = *old;
     if (*old == address) ++batch->replayed;
     if (!*old) ++batch->items_delta;
+    if (const uint64_t expiry_ms = entry.header.expiry_ms; expiry_ms != 0) {
+      batch->earliest_expiry_ms = std::min(batch->earliest_expiry_ms, expiry_ms);
+    }
   } else if (is(entry, Op::kDelete) && !planted("tombstone-forgotten")) {
     const auto old = index_.remove(item.hash, entry.key);
     if (!old) return old.error();
@@ -254,6 +260,11 @@ void Merger::count(const Batch& batch) noexcept {
   counters_.deletes.fetch_add(batch.deletes, kRelaxed);
   counters_.replayed.fetch_add(batch.replayed, kRelaxed);
   counters_.items.fetch_add(batch.items_delta, kRelaxed);
+  uint64_t earliest = counters_.earliest_expiry_ms.load(kRelaxed);
+  while (batch.earliest_expiry_ms < earliest &&
+         !counters_.earliest_expiry_ms.compare_exchange_weak(earliest, batch.earliest_expiry_ms,
+                                                             std::memory_order_acq_rel)) {
+  }
 }
 
 }  // namespace dinomo::dpm

@@ -30,6 +30,7 @@ struct MergeCounters {
   std::atomic<uint64_t> batches{0};
   std::atomic<uint64_t> stalls{0};
   std::atomic<int64_t> items{0};
+  std::atomic<uint64_t> earliest_expiry_ms{UINT64_MAX};  // of what was merged since it was taken
 };
 
 class Merger {

@@ -30,10 +30,52 @@ namespace {
 constexpr uint16_t kFirstTableVersion = 1;
 constexpr uint64_t kIndexBucketsMin = 1024;
 constexpr uint64_t kPoolBytesPerBucket = 16384;
+constexpr uint64_t kPoolStepBytes = uint64_t{1} << 20;
 
 /// Segments leave so much of the pool to the index, that it can grow when they are full: a table of
 /// a bucket for every 640 bytes beside the one it replaces, or overflow buckets instead.
 constexpr uint64_t index_share_bytes(uint64_t pool_bytes) noexcept { return pool_bytes * 5 / 32; }
+
+/// The allocator of libpmemobj gives large objects in whole chunks with a header in the first one,
+/// and smaller ones from runs of several.
+constexpr uint64_t kHeapChunkBytes = uint64_t{256} << 10;
+constexpr uint64_t kRunObjectBytesMax = 2 * kHeapChunkBytes;
+constexpr uint64_t kObjectHeaderBytes = 16;
+constexpr uint64_t kAlignmentBytes = 48;  // the allocator's addresses are at least 16-aligned
+constexpr uint64_t kZoneBytes = uint64_t{16} << 30;
+constexpr uint64_t kHeapFixedBytes = uint64_t{5} << 20;  // lanes and tables, measured
+constexpr uint64_t kBegunRunsBytes = uint64_t{8} << 20;
+
+/// A new pool has at least so many: some for logs beside what is kept for deletes and compaction.
+constexpr uint64_t kSegmentsMin = 5;
+
+/// What a segment of so many bytes takes of the pool.
+constexpr uint64_t segment_footprint(uint64_t bytes) noexcept {
+  const uint64_t object = bytes + kAlignmentBytes + kObjectHeaderBytes;
+  if (object < kRunObjectBytesMax) return object + object / 16;
+  return align_up<uint64_t>(object, kHeapChunkBytes);
+}
+
+/// The segment is to fill the chunks that it takes: a multiple of them holds as much less as the
+/// object needs for itself, else each segment would waste a chunk.
+constexpr uint64_t fitted_segment_bytes(uint64_t bytes) noexcept {
+  if (bytes < kRunObjectBytesMax || bytes % kHeapChunkBytes != 0) return bytes;
+  return bytes - kAlignmentBytes - kObjectHeaderBytes;
+}
+static_assert(segment_footprint(fitted_segment_bytes(uint64_t{8} << 20)) == uint64_t{8} << 20);
+
+/// Segments that fit a pool beside its fixed records and what is kept for the index.
+constexpr uint64_t segments_that_fit(uint64_t pool_bytes, uint64_t root_bytes,
+                                     uint64_t first_buckets, uint64_t segment_bytes) noexcept {
+  const uint64_t index_bytes =
+      std::max(first_buckets * sizeof(index::Bucket) * 5 / 4, index_share_bytes(pool_bytes));
+  const uint64_t zones = pool_bytes / kZoneBytes + 1;  // each with tables of its own and a rest
+  const uint64_t runs = segment_bytes < kRunObjectBytesMax ? kBegunRunsBytes : 0;
+  const uint64_t kept = index_bytes + root_bytes + kHeapFixedBytes + runs +
+                        zones * 2 * kHeapChunkBytes +
+                        (zones - 1) * segment_footprint(segment_bytes);
+  return kept < pool_bytes ? (pool_bytes - kept) / segment_footprint(segment_bytes) : 0;
+}
 
 Status fail(Status status, std::string* why, std::string text) {
   if (why != nullptr) *why = std::move(text);
@@ -136,6 +178,21 @@ uint64_t device_bytes(const struct stat& info) noexcept {
   return n == 0 ? 0 : std::strtoull(text.data(), nullptr, 10);
 }
 
+/// libpmemobj keeps this setting for the whole process.
+class CopyOnWrite {
+ public:
+  explicit CopyOnWrite(bool on) noexcept : on_(on) { set(on_ ? 1 : 0); }
+  ~CopyOnWrite() {
+    if (on_) set(0);
+  }
+  CopyOnWrite(const CopyOnWrite&) = delete;
+  CopyOnWrite& operator=(const CopyOnWrite&) = delete;
+
+ private:
+  static void set(int value) noexcept { pmemobj_ctl_set(nullptr, "copy_on_write.at_open", &value); }
+  const bool on_;
+};
+
 struct Preparation {
   pool::Space::Prepare prepare;
   uint64_t bytes;
@@ -186,7 +243,7 @@ Result<std::unique_ptr<PoolFile>> PoolFile::open(const PoolOptions& options, std
   if (!exists) {
     if (const Status s = file->create(options, why); !ok(s)) return std::unexpected(s);
   }
-  if (const Status s = file->attach(options.path, why); !ok(s)) return std::unexpected(s);
+  if (const Status s = file->attach(options, why); !ok(s)) return std::unexpected(s);
   if (const Status s = file->check_root(options, why); !ok(s)) return std::unexpected(s);
   if (const Status s = file->choose_persistence(options, why); !ok(s)) return std::unexpected(s);
   file->created_ |= !exists;
@@ -200,14 +257,17 @@ Status PoolFile::create(const PoolOptions& options, std::string* why) {
     return fail(Status::kInvalid, why,
                 "index_buckets must be a power of two of at least 1024, or 0 for the default");
   }
-  const uint64_t fixed =
-      pool::root_bytes(options.geometry) +
-      std::max(buckets * sizeof(index::Bucket) * 5 / 4, index_share_bytes(options.pool_bytes));
-  if (options.pool_bytes < fixed + 2 * options.geometry.segment_bytes + (uint64_t{16} << 20)) {
+  const uint64_t root = pool::root_bytes(options.geometry);
+  const uint64_t segment_bytes = fitted_segment_bytes(options.geometry.segment_bytes);
+  if (segments_that_fit(options.pool_bytes, root, buckets, segment_bytes) < kSegmentsMin) {
+    uint64_t enough = options.pool_bytes;
+    while (segments_that_fit(enough, root, buckets, segment_bytes) < kSegmentsMin) {
+      enough += kPoolStepBytes;
+    }
     return fail(Status::kInvalid, why,
                 "pool_bytes of " + mib(options.pool_bytes) +
                     " is too small for its directory, index and segments; it takes at least " +
-                    mib(fixed + 2 * options.geometry.segment_bytes + (uint64_t{17} << 20)));
+                    mib(enough) + ", or a smaller segment_bytes");
   }
   if (const Status s = check_room(options, why); !ok(s)) return s;
   // Made under another name and renamed when complete, so that a crash never leaves half a pool.
@@ -278,8 +338,10 @@ Status PoolFile::format(const PoolOptions& options, std::string* why) {
   const pool::TableRef first(table->offset, static_cast<uint32_t>(std::countr_zero(buckets)),
                              kFirstTableVersion);
   index::format_heads(memory_, first, 0, buckets, *persist_);
+  pool::PoolGeometry geometry = options.geometry;
+  geometry.segment_bytes = fitted_segment_bytes(geometry.segment_bytes);
   const pool::Superblock s =
-      pool::make_superblock(options.geometry, superblock_offset_, memory_.size(), options.uuid,
+      pool::make_superblock(geometry, superblock_offset_, memory_.size(), options.uuid,
                             options.hash_seed, options.unix_ms);
   auto* index_root = record<pool::IndexRoot>(s.index_root_offset);
   index_root->current = first.word();
@@ -291,7 +353,8 @@ Status PoolFile::format(const PoolOptions& options, std::string* why) {
   return Status::kOk;
 }
 
-Status PoolFile::attach(const std::string& path, std::string* why) {
+Status PoolFile::attach(const PoolOptions& options, std::string* why) {
+  const std::string& path = options.path;
   struct stat info{};
   if (stat(path.c_str(), &info) != 0) {
     return fail(status_of_errno(errno), why,
@@ -310,6 +373,13 @@ Status PoolFile::attach(const std::string& path, std::string* why) {
                 path + " has " + std::to_string(info.st_size) +
                     " bytes, too few for any pool: it is no pool, or it was truncated; restore it");
   }
+  if (device_ && options.copy_on_write) {
+    return fail(Status::kUnsupported, why,
+                path +
+                    " is a DAX device, which cannot be mapped without being changed; copy it to a "
+                    "file (dd) and look at that");
+  }
+  const CopyOnWrite copy_on_write(options.copy_on_write);
   handle_ = pmemobj_open(path.c_str(), nullptr);  // any layout: a wrong one gets its own message
   if (handle_ == nullptr) {
     const int error = errno;
@@ -365,16 +435,29 @@ Status PoolFile::check_root(const PoolOptions& options, std::string* why) {
   if (const Status status = pool::check_superblock(s, memory_.size(), &reason); !ok(status)) {
     return fail(status, why, path_ + ": " + reason);
   }
-  const pool::TableRef table(record<pool::IndexRoot>(s.index_root_offset)->current);
-  const bool table_fits =
-      table && table.buckets_log2() < 40 && table.offset_bytes() < memory_.size() &&
-      table.buckets() * sizeof(index::Bucket) <= memory_.size() - table.offset_bytes();
-  if (!table_fits ||
-      s.sessions_offset + s.session_count * pool::session_bytes(s.session_window) > root_end_) {
+  if (s.sessions_offset + s.session_count * pool::session_bytes(s.session_window) > root_end_) {
     return fail(Status::kCorrupt, why,
                 path_ +
-                    ": the index root or a record lies outside of the pool: it was damaged; "
-                    "restore the pool from a backup");
+                    ": a record lies outside of the pool: it was damaged; restore the pool from a "
+                    "backup");
+  }
+  return check_index_root(why);
+}
+
+/// Both tables that the root may name are objects of the pool, large enough.
+Status PoolFile::check_index_root(std::string* why) {
+  const auto& root = *record<pool::IndexRoot>(superblock().index_root_offset);
+  const std::vector<pool::SpaceObject> tables = objects(pool::ObjectType::kIndexTable);
+  for (const pool::TableRef table : {pool::TableRef(root.current), pool::TableRef(root.next)}) {
+    if (!table && table.word() == root.next) continue;
+    const auto object = std::ranges::find(tables, table.offset_bytes(), &pool::SpaceObject::offset);
+    if (object == tables.end() || table.buckets_log2() >= 40 ||
+        table.buckets() * sizeof(index::Bucket) > object->bytes) {
+      return fail(Status::kCorrupt, why,
+                  path_ +
+                      ": the index root names a table that is none: it was damaged; restore the "
+                      "pool from a backup");
+    }
   }
   return Status::kOk;
 }
@@ -406,7 +489,7 @@ Status PoolFile::choose_persistence(const PoolOptions& options, std::string* why
             pool::persistence_name(domain_) + (memory_only ? " lies in memory and" : "") +
             " does not survive a power failure; use DAX, or a disk with persistence = msync");
   }
-  persist_ = pool::make_persist(domain_);
+  persist_ = pool::make_persist(options.copy_on_write ? pool::Persistence::kPageCache : domain_);
   return Status::kOk;
 }
 
@@ -415,17 +498,14 @@ Result<pool::SpaceObject> PoolFile::allocate(pool::ObjectType type, uint64_t byt
   Preparation preparation{prepare, prepared_bytes};
   const std::lock_guard lock(objects_mutex_);
   PMEMoid oid = OID_NULL;
-  if (type == pool::ObjectType::kSegment) {
-    if (segments_bytes_ + bytes > memory_.size() - index_share_bytes(memory_.size())) {
-      return std::unexpected(Status::kNoSpace);
-    }
+  if (type == pool::ObjectType::kSegment && segments_left(bytes) == 0) {
+    return std::unexpected(Status::kNoSpace);
   }
-  // 48 bytes: the allocator's addresses are at least 16-aligned.
-  if (pmemobj_alloc(pop(handle_), &oid, bytes + 48, static_cast<uint64_t>(type),
+  if (pmemobj_alloc(pop(handle_), &oid, bytes + kAlignmentBytes, static_cast<uint64_t>(type),
                     prepare != nullptr ? construct : nullptr, &preparation) != 0) {
     return std::unexpected(Status::kNoSpace);
   }
-  if (type == pool::ObjectType::kSegment) segments_bytes_ += bytes;
+  if (type == pool::ObjectType::kSegment) segments_.fetch_add(1, std::memory_order_relaxed);
   return aligned_object(oid);
 }
 
@@ -434,11 +514,19 @@ void PoolFile::release(uint64_t offset) noexcept {
   for (PMEMoid oid = pmemobj_first(pop(handle_)); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
     if (aligned_object(oid).offset != offset) continue;
     if (pmemobj_type_num(oid) == static_cast<uint64_t>(pool::ObjectType::kSegment)) {
-      segments_bytes_ -= std::min(segments_bytes_, superblock().segment_bytes);
+      segments_.fetch_sub(1, std::memory_order_relaxed);
     }
     pmemobj_free(&oid);
     return;
   }
+}
+
+uint64_t PoolFile::segments_left(uint64_t bytes) noexcept {
+  const uint64_t first = record<pool::IndexRoot>(superblock().index_root_offset)->buckets_min;
+  const uint64_t max =
+      segments_that_fit(memory_.size(), root_end_ - superblock_offset_, first, bytes);
+  const uint64_t used = segments_.load(std::memory_order_relaxed);
+  return used < max ? max - used : 0;
 }
 
 std::vector<pool::SpaceObject> PoolFile::objects(pool::ObjectType type) {
@@ -447,9 +535,28 @@ std::vector<pool::SpaceObject> PoolFile::objects(pool::ObjectType type) {
     if (pmemobj_type_num(oid) == static_cast<uint64_t>(type)) found.push_back(aligned_object(oid));
   }
   if (type == pool::ObjectType::kSegment) {
-    segments_bytes_ = found.size() * superblock().segment_bytes;
+    segments_.store(found.size(), std::memory_order_relaxed);
   }
   return found;
+}
+
+std::vector<pool::SpaceObject> PoolFile::strays() {
+  std::vector<pool::SpaceObject> found;
+  for (PMEMoid oid = pmemobj_first(pop(handle_)); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
+    const uint64_t type = pmemobj_type_num(oid);
+    const pool::SpaceObject object = aligned_object(oid);
+    const bool known = type >= static_cast<uint64_t>(pool::ObjectType::kSegment) &&
+                       type <= static_cast<uint64_t>(pool::ObjectType::kCells);
+    const bool small = type == static_cast<uint64_t>(pool::ObjectType::kSegment) &&
+                       object.bytes < superblock().segment_bytes;
+    if (!known || small) found.push_back(object);
+  }
+  return found;
+}
+
+Status PoolFile::check_allocator(const std::string& path, std::string* why) {
+  if (pmemobj_check(path.c_str(), pool::kLayoutName) != 0) return Status::kOk;
+  return fail(Status::kCorrupt, why, path + ": " + printable(pmemobj_errormsg()));
 }
 
 }  // namespace dinomo::dpm

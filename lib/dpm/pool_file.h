@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -24,12 +25,14 @@ struct PoolOptions {
   bool create = false;      // make the pool if there is no file; an existing file is never replaced
   uint64_t pool_bytes = 0;  // of a new pool
   uint64_t index_buckets = 0;      // a new pool begins with, a power of two; 0: from pool_bytes
-  pool::PoolGeometry geometry;     // of a new pool
+  pool::PoolGeometry geometry;     // of a new pool; segments may get a few bytes less
   std::array<uint8_t, 16> uuid{};  // of a new pool, random
   uint64_t hash_seed = 0;          // of a new pool, random and secret
   uint64_t unix_ms = 0;            // now
   PersistenceChoice persistence = PersistenceChoice::kAuto;
   bool require_power_safe = false;
+  /// The file is not changed: stores stay in this process. Not for a DAX device, nor with `create`.
+  bool copy_on_write = false;
 };
 
 /// What a pool begins with: 1/256 of it. The index grows with its items.
@@ -49,7 +52,15 @@ class PoolFile final : public pool::Space {
   Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                      uint64_t prepared_bytes) noexcept override;
   void release(uint64_t offset) noexcept override;
+  uint64_t segments_left(uint64_t bytes) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
+
+  /// Objects that are none of this format's: of another type, or segments that are too small.
+  std::vector<pool::SpaceObject> strays();
+
+  /// libpmemobj's own check of its records. kCorrupt: they are inconsistent. kOk also if it cannot
+  /// look at them, which open() will say better.
+  static Status check_allocator(const std::string& path, std::string* why);
 
   const std::string& path() const noexcept { return path_; }
   bool created() const noexcept { return created_; }
@@ -58,7 +69,8 @@ class PoolFile final : public pool::Space {
   PoolFile() = default;
   Status create(const PoolOptions& options, std::string* why);
   Status format(const PoolOptions& options, std::string* why);
-  Status attach(const std::string& path, std::string* why);
+  Status attach(const PoolOptions& options, std::string* why);
+  Status check_index_root(std::string* why);
   Status check_root(const PoolOptions& options, std::string* why);
   Status choose_persistence(const PoolOptions& options, std::string* why);
   void close() noexcept;
@@ -69,8 +81,8 @@ class PoolFile final : public pool::Space {
   uint64_t root_end_ = 0;
   std::unique_ptr<pool::Persist> persist_;
   pool::Persistence domain_ = pool::Persistence::kPageCache;
-  uint64_t segments_bytes_ = 0;  // counted by objects(), then kept
-  std::mutex objects_mutex_;     // libpmemobj's enumeration bears no change meanwhile
+  std::atomic<uint64_t> segments_{0};  // counted by objects(), then kept
+  std::mutex objects_mutex_;           // libpmemobj's enumeration bears no change meanwhile
   std::string path_;
   bool created_ = false;
   bool device_ = false;  // a DAX device, not a file

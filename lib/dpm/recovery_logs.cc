@@ -123,7 +123,7 @@ void reopen_unmerged(Recovery& r) {
     if (in_use) {
       r.segments.reopen(id);
     } else {
-      r.segments.reset_header(id);  // settle() keeps it if the index refers to it
+      r.segments.take_for_merged(id);
     }
   }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dpm/segment_table.h"
 
+#include <algorithm>
+
 #include "common/hash.h"
 #include "common/planted.h"
 #include "log/format.h"
@@ -24,12 +26,13 @@ void prepare_header(std::byte* object) noexcept {
   store(object, h);
 }
 
-SegmentHeader make_header(const Grant& grant, uint32_t generation) noexcept {
+SegmentHeader make_header(const Grant& grant, pool::SegmentKind kind,
+                          uint32_t generation) noexcept {
   SegmentHeader h{};
   h.magic = pool::kSegmentMagic;
   h.generation = generation;
   h.log_id = grant.log_id;
-  h.kind = static_cast<uint16_t>(pool::SegmentKind::kLog);
+  h.kind = static_cast<uint16_t>(kind);
   h.sequence = grant.sequence;
   h.incarnation = grant.incarnation;
   h.granted_unix_ms = grant.unix_ms;
@@ -84,6 +87,10 @@ std::vector<uint32_t> SegmentTable::load() {
         damaged.push_back(id);
       }
     }
+    if (header_sound(id) && h.kind == static_cast<uint16_t>(pool::SegmentKind::kCompacted) &&
+        h.state == static_cast<uint32_t>(SegmentState::kOpen)) {
+      set_state(id, SegmentState::kMerged);  // nobody goes on filling it
+    }
     if (h.state != static_cast<uint32_t>(SegmentState::kOpen)) {
       segments_[id].live.store(kClosedBit, std::memory_order_relaxed);
     }
@@ -109,7 +116,7 @@ void SegmentTable::reset_header(uint32_t id) noexcept {
 
 void SegmentTable::restore_header(uint32_t id, const Grant& grant, uint32_t generation) noexcept {
   SegmentHeader& h = header(id);
-  SegmentHeader right = make_header(grant, generation);
+  SegmentHeader right = make_header(grant, pool::SegmentKind::kLog, generation);
   right.state = h.state;
   right.end_bytes = h.end_bytes;
   right.last_lsn = h.last_lsn;
@@ -137,7 +144,7 @@ void SegmentTable::settle(std::vector<uint64_t>* kept) {
       kept->push_back(offset(id));
     }
   }
-  fill_free_list(reserve_);
+  fill_free_list(reserved());
   free_count_.store(free_.size(), std::memory_order_relaxed);
 }
 
@@ -162,23 +169,51 @@ void SegmentTable::set_state(uint32_t id, SegmentState state) noexcept {
   space_.persist().persist(&h.state, sizeof h.state);
 }
 
-Result<uint32_t> SegmentTable::grant(const Grant& grant, bool urgent) noexcept {
-  fill_free_list(reserve_ + uint64_t{1});
-  free_count_.store(free_.size(), std::memory_order_relaxed);
-  if (free_.empty() || (!urgent && free_.size() <= reserve_)) {
-    return std::unexpected(Status::kNoSpace);
+Result<uint32_t> SegmentTable::take_free(GrantFor purpose) noexcept {
+  fill_free_list(reserved() + uint64_t{1});
+  uint64_t kept = 0;
+  switch (purpose) {
+    case GrantFor::kPuts: kept = reserved(); break;
+    case GrantFor::kDeletes: kept = kCompactionReserve; break;
+    case GrantFor::kCompaction: kept = reserve_; break;
+    case GrantFor::kLastResort: break;
   }
-  const uint32_t id = free_.front();
-  free_.pop_front();
+  const bool enough = free_.size() > kept;
+  uint32_t id = kNoSegment;
+  if (enough) {
+    id = free_.front();
+    free_.pop_front();
+    segments_[id].free = false;
+  }
   free_count_.store(free_.size(), std::memory_order_relaxed);
-  segments_[id].free = false;
+  if (!enough) return std::unexpected(Status::kNoSpace);
+  return id;
+}
+
+void SegmentTable::open(uint32_t id, const Grant& grant, pool::SegmentKind kind) noexcept {
   SegmentHeader& h = header(id);
   // Line 1: free, no end, no last LSN.
-  h = make_header(grant, h.generation + (planted("generation-not-raised") ? 0 : 1));
+  h = make_header(grant, kind, h.generation + (planted("generation-not-raised") ? 0 : 1));
   if (!planted("grant-not-flushed")) space_.persist().persist(&h, sizeof h);
   segments_[id].live.store(0, std::memory_order_release);
   open_.fetch_add(1, std::memory_order_relaxed);
   set_state(id, SegmentState::kOpen);
+}
+
+Result<uint32_t> SegmentTable::grant(const Grant& grant, bool urgent) noexcept {
+  const auto id = take_free(urgent ? GrantFor::kDeletes : GrantFor::kPuts);
+  if (!id) {
+    const bool coming = reclaim_pending() || gain_expected_;
+    return std::unexpected(coming ? Status::kBusy : id.error());
+  }
+  open(*id, grant, pool::SegmentKind::kLog);
+  return id;
+}
+
+Result<uint32_t> SegmentTable::grant_compacted(uint64_t unix_ms, bool last_resort) noexcept {
+  const auto id = take_free(last_resort ? GrantFor::kLastResort : GrantFor::kCompaction);
+  if (!id) return id;
+  open(*id, {kNoLog, 0, 0, unix_ms}, pool::SegmentKind::kCompacted);
   return id;
 }
 
@@ -191,6 +226,10 @@ void SegmentTable::close(uint32_t id, uint64_t end_bytes, uint64_t last_lsn) noe
   SegmentHeader& h = header(id);
   std::atomic_ref<uint64_t>(h.end_bytes).store(end_bytes, std::memory_order_relaxed);
   std::atomic_ref<uint64_t>(h.last_lsn).store(last_lsn, std::memory_order_relaxed);
+  // One line, but it may be torn at 8 bytes: what is merged has an end.
+  if (!planted("merged-before-its-end")) {
+    space_.persist().persist(&h.end_bytes, 2 * sizeof(uint64_t));
+  }
   set_state(id, SegmentState::kMerged);
   open_.fetch_sub(1, std::memory_order_relaxed);
   const bool empty = segments_[id].live.fetch_or(kClosedBit, std::memory_order_acq_rel) == 0;
@@ -205,6 +244,20 @@ void SegmentTable::sub_live(uint32_t id, uint64_t bytes) noexcept {
   if (segments_[id].live.fetch_sub(bytes, std::memory_order_acq_rel) == (kClosedBit | bytes)) {
     hand_to_reclaim(id);
   }
+}
+
+bool SegmentTable::pin(uint32_t id) noexcept {
+  uint64_t word = segments_[id].live.load(std::memory_order_acquire);
+  do {
+    if ((word & ~kBytesMask) != kClosedBit || word == kClosedBit) return false;
+  } while (!segments_[id].live.compare_exchange_weak(word, word | kPinnedBit,
+                                                     std::memory_order_acq_rel));
+  return true;
+}
+
+void SegmentTable::unpin(uint32_t id) noexcept {
+  const uint64_t before = segments_[id].live.fetch_and(~kPinnedBit, std::memory_order_acq_rel);
+  if (before == (kClosedBit | kPinnedBit)) hand_to_reclaim(id);
 }
 
 void SegmentTable::hand_to_reclaim(uint32_t id) noexcept {
@@ -237,8 +290,19 @@ uint32_t SegmentTable::reclaim(uint64_t now_ns, uint64_t grace_ns) noexcept {
   return static_cast<uint32_t>(ripe.size());
 }
 
-SegmentCounts SegmentTable::counts() const noexcept {
+uint64_t SegmentTable::allocatable() const noexcept {
+  if (heap_full_) return 0;
+  return std::min<uint64_t>(space_.segments_left(segment_bytes_), segments_.size() - size());
+}
+
+uint64_t SegmentTable::available() const noexcept {
+  const uint64_t free = free_.size() + allocatable() + reclaimable();
+  return free > reserved() ? free - reserved() : 0;
+}
+
+SegmentCounts SegmentTable::counts() noexcept {
   SegmentCounts c;
+  c.allocatable = allocatable();
   c.total = size();
   c.free = free_count_.load(std::memory_order_relaxed);
   c.open = open_.load(std::memory_order_relaxed);

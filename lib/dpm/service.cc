@@ -36,16 +36,21 @@ Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, 
   auto* root = space.record<pool::IndexRoot>(space.superblock().index_root_offset);
   const pool::TableRef table(root->current);
   overflow_ = std::make_unique<index::OverflowPool>(
-      space, std::max(kOverflowChunkBucketsMin, table.buckets() / 32));
+      space, std::max(kOverflowChunkBucketsMin, table.buckets() / 32), root->buckets_min * 3 / 16);
   index_ = std::make_unique<index::IndexWriter>(space.memory(), *root, space.persist(), segments_,
                                                 *overflow_);
   reclaimer_ = std::make_unique<index::Reclaimer>(space, *overflow_, index_->sections());
   merger_ = std::make_unique<Merger>(space, segments_, *index_, sessions_, clock);
+  compactor_ = std::make_unique<Compactor>(space, segments_, *index_, config.compact_below_percent);
+  expirer_ = std::make_unique<Expirer>(space, segments_, *index_, merger_->counters(),
+                                       config.expiry_grace_ms);
   merges_ = std::make_unique<MergePool>(*merger_, config.merge_workers);
 }
 
 Service::~Service() {
   if (resizer_) resizer_->pause();
+  compactor_->pause();
+  expirer_->pause();
   merges_.reset();
 }
 
@@ -153,10 +158,33 @@ uint32_t Service::poll_index() {
   const uint64_t now_ns = clock_.now_ns();
   const auto items = static_cast<uint64_t>(std::max<int64_t>(0, merger_->counters().items.load()));
   uint32_t events = reclaimer_->poll(now_ns, uint64_t{config_.index_grace_ms} * 1'000'000u);
+  if (reclaimer_->given_back() != given_back_) segments_.forget_heap_full();
+  given_back_ = reclaimer_->given_back();
   if (resizer_->poll(items, now_ns) && resizer_->working().load() == 0) {
     const auto slice = [](void* resizer) { return static_cast<index::Resizer*>(resizer)->work(); };
     merges_->work_in_background(slice, resizer_.get(), resizer_->working());
     ++events;
+  }
+  return events;
+}
+
+/// Compaction, expiry and reclaim. After merges, which feed them.
+uint32_t Service::poll_space() {
+  const uint64_t now_ns = clock_.now_ns();
+  const uint64_t unix_ms = clock_.unix_ms();
+  uint32_t events = 0;
+  if (expirer_->poll(now_ns, unix_ms)) {
+    const auto slice = [](void* expirer) { return static_cast<Expirer*>(expirer)->work(); };
+    merges_->work_in_background(slice, expirer_.get(), expirer_->working());
+    ++events;
+  }
+  if (compactor_->poll(now_ns, unix_ms)) {
+    const auto slice = [](void* compactor) { return static_cast<Compactor*>(compactor)->work(); };
+    merges_->work_in_background(slice, compactor_.get(), compactor_->working());
+    ++events;
+  }
+  if (segments_.reclaim_pending()) {
+    events += segments_.reclaim(now_ns, uint64_t{config_.reclaim_grace_ms} * 1'000'000u);
   }
   return events;
 }
@@ -166,9 +194,7 @@ uint32_t Service::poll() {
   events += mailboxes_->poll();
   events += directory_->follow_tails();
   events += merges_->poll();
-  if (segments_.reclaim_pending()) {
-    events += segments_.reclaim(clock_.now_ns(), uint64_t{config_.reclaim_grace_ms} * 1'000'000u);
-  }
+  events += poll_space();
   events += poll_index();
   beat();
   return events;
@@ -176,7 +202,12 @@ uint32_t Service::poll() {
 
 bool Service::stop() {
   resizer_->pause();
-  if (resizer_->working().load(std::memory_order_acquire) != 0) return false;
+  compactor_->pause();
+  expirer_->pause();
+  for (const auto* working : {&resizer_->working(), &compactor_->working(), &expirer_->working()}) {
+    if (working->load(std::memory_order_acquire) != 0) return false;
+  }
+  compactor_->finish();
   const Status merged = directory_->merge_everything();
   merges_->poll();
   if (merged == Status::kInProgress) return false;
@@ -188,6 +219,24 @@ bool Service::stop() {
   state().clean_shutdown = pool::kCleanShutdown;
   space_.persist().persist(&state(), sizeof(pool::PoolState));
   return true;
+}
+
+void Service::add_space_stats(ServiceStats* s) {
+  const uint64_t segment_bytes = space_.superblock().segment_bytes;
+  s->segments = segments_.counts();
+  s->free_bytes = (s->segments.free + s->segments.allocatable) * segment_bytes;
+  s->capacity_bytes = (s->segments.total + s->segments.allocatable) * segment_bytes;
+  const CompactionCounters& c = compactor_->counters();
+  s->compaction_victims = c.victims.load();
+  s->compaction_outputs = c.outputs.load();
+  s->compacted_entries = c.entries.load();
+  s->compacted_bytes = c.bytes.load();
+  s->compaction_lost = c.lost.load();
+  s->compaction_damaged = c.damaged.load();
+  const ExpiryCounters& e = expirer_->counters();
+  s->expiry_passes = e.passes.load();
+  s->expired_items = e.items.load();
+  s->expired_bytes = e.bytes.load();
 }
 
 ServiceStats Service::stats() {
@@ -204,8 +253,7 @@ ServiceStats Service::stats() {
   s.merge_replayed = c.replayed.load();
   s.merge_stalls = c.stalls.load();
   s.lag_entries = directory_->lag_entries();
-  s.segments = segments_.counts();
-  s.segments_free_bytes = s.segments.free * space_.superblock().segment_bytes;
+  add_space_stats(&s);
   s.overflow_used = overflow_->used();
   s.overflow_capacity = overflow_->capacity();
   s.index_buckets = index_->table().buckets();

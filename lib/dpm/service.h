@@ -12,6 +12,8 @@
 #include <string>
 
 #include "common/clock.h"
+#include "dpm/compactor.h"
+#include "dpm/expirer.h"
 #include "dpm/mailbox_server.h"
 #include "dpm/recovery.h"
 #include "fabric/driver.h"
@@ -25,8 +27,10 @@ struct ServiceConfig {
   uint32_t reclaim_grace_ms = 50;  // an emptied segment is not granted again for so long
   uint32_t reserve_segments = 2;   // only for urgent grants: deletes go on when the pool is full
   uint32_t index_grace_ms = 3000;  // as for reclaim, but of the index; longer than any KN's lease
-  bool validate_index = false;     // at start, also after a clean stop
-  DamageLog::Sink on_damage = {};  // hears of what recovery mends; from any thread
+  uint32_t compact_below_percent = 8;  // compaction begins when less of the pool is free
+  uint32_t expiry_grace_ms = 1000;     // an expired item stays for so long: clocks differ
+  bool validate_index = false;         // at start, also after a clean stop
+  DamageLog::Sink on_damage = {};      // hears of what recovery mends; from any thread
 };
 
 struct ServiceStats {
@@ -42,7 +46,17 @@ struct ServiceStats {
   uint64_t merge_stalls = 0;
   uint64_t lag_entries = 0;
   SegmentCounts segments;
-  uint64_t segments_free_bytes = 0;
+  uint64_t free_bytes = 0;      // for entries: free segments, and those that can still be allocated
+  uint64_t capacity_bytes = 0;  // all segments that the pool can have
+  uint64_t compaction_victims = 0;
+  uint64_t compaction_outputs = 0;
+  uint64_t compacted_entries = 0;
+  uint64_t compacted_bytes = 0;
+  uint64_t compaction_lost = 0;     // copies in vain, the item changed meanwhile
+  uint64_t compaction_damaged = 0;  // live entries that are not valid; see dinomo-dpm --check
+  uint64_t expiry_passes = 0;
+  uint64_t expired_items = 0;
+  uint64_t expired_bytes = 0;
   uint64_t overflow_used = 0;
   uint64_t overflow_capacity = 0;
   uint64_t index_buckets = 0;
@@ -89,6 +103,8 @@ class Service {
   Status merge_logs(std::string* why);
   void count_torn_tails() noexcept;
   uint32_t poll_index();
+  uint32_t poll_space();
+  void add_space_stats(ServiceStats* stats);
   void beat() noexcept;
   pool::PoolState& state() noexcept;
 
@@ -105,6 +121,8 @@ class Service {
   std::unique_ptr<index::Resizer> resizer_;  // after recovery
   SessionTable sessions_;
   std::unique_ptr<Merger> merger_;
+  std::unique_ptr<Compactor> compactor_;
+  std::unique_ptr<Expirer> expirer_;
   LogStates logs_;
   std::unique_ptr<MergePool> merges_;  // its tasks use all of the above: destroyed first
   std::unique_ptr<Directory> directory_;
@@ -113,6 +131,7 @@ class Service {
   std::unique_ptr<fabric::Target> nobody_;  // before serve()
   uint64_t started_ns_ = 0;
   uint64_t beat_at_ns_ = 0;
+  uint64_t given_back_ = 0;  // as of reclaimer_
 };
 
 }  // namespace dinomo::dpm

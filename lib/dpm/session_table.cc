@@ -26,10 +26,6 @@ uint64_t record_checksum(const SessionRecord& r) noexcept {
   return checksum64(object_bytes(r).first(offsetof(SessionRecord, checksum)));
 }
 
-uint32_t cell_check(const OutcomeCell& c) noexcept {
-  return static_cast<uint32_t>(checksum64(object_bytes(c).first(offsetof(OutcomeCell, check))));
-}
-
 /// INCR and DECR store the new number in decimal; their retries are answered with it.
 uint64_t counter_result(const log::Entry& entry, uint8_t opcode) noexcept {
   if (opcode != static_cast<uint8_t>(wire::Opcode::kIncr) &&
@@ -43,13 +39,12 @@ uint64_t counter_result(const log::Entry& entry, uint8_t opcode) noexcept {
 
 SessionTable::SessionTable(pool::Space& space)
     : space_(space),
-      offset_(space.superblock().sessions_offset),
       count_(space.superblock().session_count),
       window_(space.superblock().session_window),
       locks_(std::make_unique<std::atomic<bool>[]>(count_)) {}
 
 SessionRecord& SessionTable::at(uint32_t slot) noexcept {
-  return *space_.record<SessionRecord>(offset_ + slot * pool::session_bytes(window_));
+  return *space_.record<SessionRecord>(pool::session_offset(space_.superblock(), slot));
 }
 
 OutcomeCell& SessionTable::cell(uint32_t slot, uint64_t sequence) noexcept {
@@ -135,14 +130,15 @@ void SessionTable::record(const log::Entry& entry, uint64_t unix_ms, SessionCach
 void SessionTable::write(uint32_t slot, const log::Entry& entry, uint64_t unix_ms) noexcept {
   const uint64_t sequence = entry.header.sequence & kSequenceMask;
   OutcomeCell& c = cell(slot, sequence);
-  if (c.sequence > sequence && c.check == cell_check(c)) return;
+  if (c.sequence > sequence && c.check == pool::outcome_check(c)) return;
   OutcomeCell next{};
   next.sequence = sequence;
-  next.version = entry.header.op == static_cast<uint8_t>(log::Op::kPut) ? entry.version() : 0;
+  const bool changed = entry.header.op != static_cast<uint8_t>(log::Op::kOutcome);
+  next.version = changed ? entry.version() : 0;
   next.status = entry.header.outcome;
   next.opcode = static_cast<uint8_t>(entry.header.sequence >> kOpcodeShift);
   next.result = counter_result(entry, next.opcode);
-  next.check = cell_check(next);
+  next.check = pool::outcome_check(next);
   c = next;
   if (!planted("outcome-not-flushed")) space_.persist().flush(&c, sizeof c);
 

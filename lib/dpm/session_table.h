@@ -15,16 +15,13 @@
 #include <mutex>
 
 #include "log/format.h"
+#include "pool/sessions.h"
 #include "pool/space.h"
 
 namespace dinomo::dpm {
 
-inline constexpr uint32_t kSessionProbe = 16;
-
-/// Record in which a KN looks for `session` first; it goes on for kSessionProbe records, wrapping.
-inline uint32_t session_home(uint64_t session, uint32_t session_count) noexcept {
-  return static_cast<uint32_t>(checksum64(object_bytes(session)) % session_count);
-}
+using pool::kSessionProbe;
+using pool::session_home;
 
 /// Where a log's sessions were found last; spares the probing. One per log.
 struct SessionCache {
@@ -57,7 +54,6 @@ class SessionTable {
   void write(uint32_t slot, const log::Entry& entry, uint64_t unix_ms) noexcept;
 
   pool::Space& space_;
-  const uint64_t offset_;
   const uint32_t count_;
   const uint32_t window_;
   std::mutex claims_;

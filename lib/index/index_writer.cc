@@ -114,6 +114,10 @@ Result<bool> IndexWriter::relocate(uint64_t hash, GlobalAddress from, GlobalAddr
   Found at;
   if (const Status s = find_address(chain.head, hash, from, &at); !ok(s)) return std::unexpected(s);
   if (at.slot == nullptr) return false;
+  if (planted("swing-not-flushed")) {
+    put(at.slot->address, to.word());
+    return true;
+  }
   memory_.set(at.slot->address, to.word());
   return true;
 }
@@ -129,6 +133,18 @@ Result<bool> IndexWriter::erase_if(uint64_t hash, GlobalAddress address) noexcep
   if (at.slot == nullptr) return false;
   clear_slot(memory_, at.slot, at.bucket, at.previous);
   return true;
+}
+
+bool IndexWriter::refers(uint64_t hash, GlobalAddress address) noexcept {
+  const Sections::Section section(sections_);
+  for (const uint64_t word : {get(root_.current), get(root_.next)}) {
+    if (word == 0) continue;
+    Bucket* head = memory_.head_of(TableRef(word), hash);
+    if ((get(head->header) & kMigratedBit) != 0) continue;
+    Found at;
+    return ok(find_address(head, hash, address, &at)) && at.slot != nullptr;
+  }
+  return false;
 }
 
 Result<GlobalAddress> IndexWriter::find(uint64_t hash, Bytes key) noexcept {
@@ -147,10 +163,20 @@ Result<GlobalAddress> IndexWriter::find(uint64_t hash, Bytes key) noexcept {
   return std::unexpected(Status::kBusy);
 }
 
-void IndexWriter::prefetch_bucket(uint64_t hash) noexcept { __builtin_prefetch(head(hash), 1); }
+void IndexWriter::prefetch_bucket(uint64_t hash) noexcept {
+  __builtin_prefetch(head(hash), 1);
+  // While the index is resized a chain may be in either table.
+  if (const TableRef next = next_table()) __builtin_prefetch(memory_.head_of(next, hash), 1);
+}
 
+/// Outside of any section: of a table that was given back it reads what is no slot, and asks for
+/// memory in vain.
 void IndexWriter::prefetch_entries(uint64_t hash) noexcept {
-  for (Slot& slot : head(hash)->slots) {
+  Bucket* at = head(hash);
+  if (const TableRef next = next_table(); next && (get(at->header) & kMigratedBit) != 0) {
+    at = memory_.head_of(next, hash);
+  }
+  for (Slot& slot : at->slots) {
     if (get(slot.hash) != hash) continue;
     const uint64_t offset = GlobalAddress(get(slot.address)).offset_bytes();
     if (offset < memory_.bytes.size()) __builtin_prefetch(memory_.bytes.data() + offset);

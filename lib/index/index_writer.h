@@ -62,6 +62,10 @@ class IndexWriter {
   /// Removes the slot that holds `address` (expiry). False as for relocate().
   Result<bool> erase_if(uint64_t hash, pool::GlobalAddress address) noexcept;
 
+  /// True if a slot of that hash holds `address`. Lock-free: while the chain moves to another table
+  /// it may be missed, so false is a hint only.
+  bool refers(uint64_t hash, pool::GlobalAddress address) noexcept;
+
   /// kNotFound if absent. Lock-free.
   Result<pool::GlobalAddress> find(uint64_t hash, Bytes key) noexcept;
 

@@ -17,7 +17,7 @@ uint32_t Reclaimer::poll(uint64_t now_ns, uint64_t grace_ns) {
   }
   if (!sections_.ended() || now_ns - since_ns_ < grace_ns) return 0;
   const auto count = static_cast<uint32_t>(buckets_.size() + tables_.size());
-  overflow_.release(buckets_);
+  given_back_ += tables_.size() + overflow_.release(buckets_);
   for (const uint64_t offset : tables_) space_.release(offset);
   buckets_.clear();
   tables_.clear();

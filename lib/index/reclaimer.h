@@ -28,6 +28,9 @@ class Reclaimer {
   /// One step; returns how many things were given back.
   uint32_t poll(uint64_t now_ns, uint64_t grace_ns);
 
+  /// Objects that the pool's allocator got back so far.
+  uint64_t given_back() const noexcept { return given_back_; }
+
   /// Nothing waits.
   bool idle() const noexcept { return buckets_.empty() && tables_.empty() && next_tables_.empty(); }
 
@@ -40,6 +43,7 @@ class Reclaimer {
   std::vector<uint64_t> buckets_;
   std::vector<uint64_t> tables_;
   uint64_t since_ns_ = 0;
+  uint64_t given_back_ = 0;
 };
 
 }  // namespace dinomo::index

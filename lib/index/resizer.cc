@@ -5,6 +5,8 @@
 #include <bit>
 #include <utility>
 
+#include "common/planted.h"
+
 namespace dinomo::index {
 
 using pool::IndexRoot;
@@ -149,11 +151,13 @@ Status Resizer::migrate(uint64_t head_index) noexcept {
   if ((get(head->header) & kMigratedBit) != 0) return Status::kOk;
   const Status copied = copy(head);
   if (!ok(copied)) drop_copies(memory_, from_, head_index, to_);
-  memory_.persist->drain();
+  if (!planted("mark-before-copies-durable")) memory_.persist->drain();
   if (!ok(copied)) return copied;
   std::atomic_ref<uint64_t>(head->header).fetch_or(kMigratedBit, std::memory_order_release);
   // Whoever uses the next table for this chain may rely on the mark: durable before the lock goes.
-  memory_.persist->persist(&head->header, sizeof head->header);
+  if (!planted("mark-not-flushed")) {
+    memory_.persist->persist(&head->header, sizeof head->header);
+  }
   return walk_chain(memory_, head, [&](Bucket* bucket, Bucket* previous) {
     if (previous != nullptr) {
       overflow_.retire(

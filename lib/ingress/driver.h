@@ -42,8 +42,11 @@ struct Config {
   std::vector<LocalAddress> addresses;
   uint16_t base_port = 0;  // UDP port of worker 0, host order
   uint16_t workers = 1;    // 1..kWorkersMax
-  uint16_t queues = 0;     // receive queues at most; 0: as many as workers and port allow
-  uint16_t mtu = 0;        // bytes; 0: leave the port's
+  // One more UDP port, none of the above; 0: none. Its datagrams belong to no worker: whichever
+  // receives one keeps it.
+  uint16_t shared_port = 0;
+  uint16_t queues = 0;  // receive queues at most; 0: as many as workers and port allow
+  uint16_t mtu = 0;     // bytes; 0: leave the port's
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;
   uint32_t buffers = 0;            // packet buffers in all; 0: derived from the above

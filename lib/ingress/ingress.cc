@@ -50,6 +50,11 @@ Status check_config(const Config& c, std::string* why) {
                             std::to_string(c.workers) +
                             " workers leaves 1..65535; choose another base port");
   }
+  if (static_cast<uint16_t>(c.shared_port - c.base_port) < c.workers) {
+    return invalid(why, "UDP port " + std::to_string(c.shared_port) +
+                            " is one of the workers' own, " + std::to_string(c.base_port) +
+                            " and up; choose another");
+  }
   if (c.addresses.empty()) {
     return invalid(why, "no local address; give at least one, such as 10.0.0.2/24 or fd00::2/64");
   }

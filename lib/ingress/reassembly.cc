@@ -45,7 +45,7 @@ bool sound(const Fragment& f) noexcept {
 }
 
 bool for_us(const UdpHeader& udp, const Endpoint& us) noexcept {
-  return udp.source != 0 && static_cast<uint16_t>(net16(udp.destination) - us.base_port) < us.ports;
+  return udp.source != 0 && us.owns_port(net16(udp.destination));
 }
 
 }  // namespace

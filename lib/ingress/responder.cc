@@ -70,7 +70,7 @@ Verdict sort_udp(Bytes segment, const Endpoint& us, bool verify, uint64_t pseudo
   const uint16_t udp_bytes = net16(udp.bytes);
   if (udp_bytes < sizeof(UdpHeader) || udp_bytes > segment.size()) return Verdict::kMalformed;
   const uint16_t port = net16(udp.destination);
-  if (static_cast<uint16_t>(port - us.base_port) >= us.ports) return Verdict::kNotOurs;
+  if (!us.owns_port(port)) return Verdict::kNotOurs;
   if (udp.source == 0) return Verdict::kMalformed;  // nobody to answer
   if (verify && (udp.checksum != 0 || ipv6)) {
     const uint64_t pseudo = pseudo_addresses + net16(kProtocolUdp) + net16(udp_bytes);

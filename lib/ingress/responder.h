@@ -44,8 +44,9 @@ struct Endpoint {
   static constexpr size_t kAddressesMax = 8;  // of each family
 
   MacAddress mac{};
-  uint16_t base_port = 0;  // host order
-  uint16_t ports = 0;      // base_port .. base_port + ports - 1 are ours
+  uint16_t base_port = 0;    // host order
+  uint16_t ports = 0;        // base_port .. base_port + ports - 1 are ours
+  uint16_t shared_port = 0;  // and this one, whose datagrams are whoever's receives them; 0 none
   uint8_t ipv4_count = 0;
   uint8_t ipv6_count = 0;
   std::array<uint32_t, kAddressesMax> ipv4{};            // network order
@@ -54,6 +55,9 @@ struct Endpoint {
 
   /// False if the table is full or the address is not unicast.
   bool add(const LocalAddress& address) noexcept;
+  bool owns_port(uint16_t port) const noexcept {
+    return static_cast<uint16_t>(port - base_port) < ports || (port == shared_port && port != 0);
+  }
   bool owns_ipv4(uint32_t address) const noexcept {
     for (uint8_t i = 0; i < ipv4_count; ++i) {
       if (ipv4[i] == address) return true;

@@ -7,6 +7,7 @@
 //
 // What fails is appended, too, without a key: the outcome belongs to the session, and a retry gets
 // it whoever answers then. So a failure costs what a success costs, one entry in a batch.
+#include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
 
@@ -20,15 +21,19 @@ constexpr uint32_t kNoPlaceRetryUs = 100'000;  // of a new session
 void Worker::serve_mutation(Request& r) noexcept {
   MutationClaim claim;
   if (r.session != 0) {
-    claim = sessions_.claim(r.session, r.sequence);
+    const bool repeated = (r.operation.flags & wire::kRepeated) != 0;
+    claim = sessions_.claim(r.session, r.sequence, repeated);
     if (claim.kind != MutationClaim::Kind::kNew) return serve_duplicate(r, claim);
   }
   const Operation& op = r.operation;
   Status status = Status::kNoResource;
-  if (!is_conditional(op)) {
-    if (!locks_.holds(r.hash)) status = append(r, decide(op, nullptr, {}), claim.cell, false);
+  if (deletes_only_ && op.opcode != wire::Opcode::kDelete) {
+    // Refused below, or later when there is room again.
+  } else if (!is_conditional(op)) {
+    const bool held = locks_.holds(r.hash) && !planted("key-not-held");
+    if (!held) status = append(r, decide(op, nullptr, {}), claim.cell, false);
     if (ok(status)) stats_.puts.add();
-  } else if (locks_.take(r.hash)) {
+  } else if (locks_.take(r.hash) || planted("key-not-held")) {
     status = start_conditional(r, claim.cell);
     if (!ok(status)) locks_.give(r.hash);
   }
@@ -68,7 +73,9 @@ Task Worker::run_conditional(Request r, uint32_t session_cell) noexcept {
       const Decision decision = decide(r.operation, item, scratch_);
       concluded = conclude(r, decision, session_cell);
       if (concluded) break;
-      if (pool_full_ && !decision.remove) {
+      if (r.operation.opcode == wire::Opcode::kDelete) {
+        delete_waits_ = true;
+      } else if (pool_full_) {
         refusal = wire::Status::kNoSpace;
         break;
       }
@@ -91,6 +98,7 @@ Task Worker::run_conditional(Request r, uint32_t session_cell) noexcept {
 /// Carries a decision out. False if the log has no room for it now.
 bool Worker::conclude(const Request& r, const Decision& decision, uint32_t session_cell) noexcept {
   const bool writes = decision.status == wire::Status::kOk;
+  if (deletes_only_ && r.operation.opcode != wire::Opcode::kDelete) return false;
   if (writes || r.session != 0) {
     if (!ok(append(r, decision, session_cell, writes))) return false;
   } else {
@@ -103,6 +111,7 @@ bool Worker::conclude(const Request& r, const Decision& decision, uint32_t sessi
 /// What the first execution answered, if that is known by now; or why nobody can tell.
 void Worker::serve_duplicate(Request& r, const MutationClaim& claim) noexcept {
   switch (claim.kind) {
+    case MutationClaim::Kind::kUnknown: look_up_session(r.session); return defer(r);
     case MutationClaim::Kind::kLost: return refuse(r, wire::Status::kSessionLost);
     case MutationClaim::Kind::kTooOld: return refuse(r, wire::Status::kTooOld);
     case MutationClaim::Kind::kFull:
@@ -112,13 +121,13 @@ void Worker::serve_duplicate(Request& r, const MutationClaim& claim) noexcept {
   }
   stats_.duplicates.add();
   if (claim.kind != MutationClaim::Kind::kDone) return;  // the first one will be answered
-  const MutationCell& cell = sessions_.cell(claim.cell);
-  if (cell.status() != wire::Status::kOk) return refuse(r, cell.status());
-  const wire::VersionExtras version{log::item_version(attachment_->log_id, cell.lsn())};
+  const MutationOutcome outcome = sessions_.cell(claim.cell).outcome();
+  if (outcome.status != wire::Status::kOk) return refuse(r, outcome.status);
+  const wire::VersionExtras version{outcome.version};
   const wire::Opcode opcode = r.operation.opcode;
   if (opcode == wire::Opcode::kIncr || opcode == wire::Opcode::kDecr) {
     replies_.add(reply_to(r), wire::Status::kOk, object_bytes(version),
-                 print_number(cell.result(), scratch_));
+                 print_number(outcome.result, scratch_));
   } else if (opcode == wire::Opcode::kGetAndTouch) {
     Request kept = r;
     if (!retain(&kept)) return defer(r);

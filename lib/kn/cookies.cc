@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/planted.h"
 #include "ingress/responder.h"
 
 namespace dinomo::kn {
@@ -58,6 +59,7 @@ uint64_t Cookies::make(const ingress::Peer& peer, uint64_t session) const noexce
 
 bool Cookies::valid(const ingress::Peer& peer, uint64_t session, uint64_t cookie) noexcept {
   if (session == 0) return false;
+  if (planted("cookie-not-checked")) return true;
   Verified& v = verified_[(session * 0x9e37'79b9'7f4a'7c15 >> 56) ^ (peer.remote_port & 0xff)];
   if (v.session == session && v.cookie == cookie && v.port == peer.remote_port &&
       v.address == peer.remote_address) {

@@ -3,7 +3,8 @@
 // under the same order for each key, the same durability and the same cache as native requests.
 //
 //   each turn of the worker:
-//     native requests -> front_end.receive() -> commit, fabric -> replies -> front_end.flush()
+//     native requests, front_end.take() -> front_end.receive() -> commit, fabric -> replies ->
+//     front_end.flush()
 //                          worker.submit(op, tag) ...      on_reply(tag, ...) at any of these
 //                          places
 //
@@ -18,7 +19,8 @@
 //     which name the KN and the worker to relay to.
 //   - `status`, `extras` and `value` are as in replies of the native protocol (doc/protocol.md),
 //   and
-//     valid during the call only. To get ItemExtras with a GET, set wire::kWantItem. INTERNAL is
+//     valid during the call only. To get ItemExtras with a GET, or with a
+//     mutation instead of VersionExtras, set wire::kWantItem. INTERNAL is
 //     the answer to a mutation whose lease or log was lost before it was known to be durable: it
 //     may or may not have taken effect.
 //
@@ -30,12 +32,19 @@
 #include "common/bytes.h"
 #include "wire/format.h"
 
+namespace dinomo::ingress {
+struct Datagram;
+}
+
 namespace dinomo::kn {
 
 class FrontEnd {
  public:
   virtual ~FrontEnd() = default;
 
+  /// A datagram that came to the front end's port (Worker::set_front_end); it is the front end's to
+  /// give back to the ingress. Nothing may be submitted here.
+  virtual void take(const ingress::Datagram& datagram) noexcept = 0;
   /// Takes what has come in, a bounded burst, and submits it. Returns work done (0: nothing was to
   /// do).
   virtual uint32_t receive() noexcept = 0;

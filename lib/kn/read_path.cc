@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Reads that need the pool: through a shortcut (1 round trip), from the unmerged entries (1), or by
 // the index (2: bucket and entry; 1 if the key is absent).
+#include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
 
@@ -116,7 +117,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
   for (uint32_t attempt = 0; attempt < kFetchAttemptsMax && !detaching_; ++attempt) {
     if (attempt != 0) stats_.index_retries.add();
     auto candidate = unmerged_.newest(f->hash);
-    while (candidate) {
+    while (candidate && !planted("unmerged-not-read")) {
       const pool::GlobalAddress at = candidate.address;
       const Status got = co_await read(queue, at.offset_bytes(), f->buffer.first(at.length_bytes()),
                                        Purpose::kValue);
@@ -125,13 +126,15 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
         fail_fetch(f, got);
         co_return;
       }
-      bool gone = false;  // merged and reclaimed while it was read: older ones are, too
+      bool gone = false;  // merged, and moved or reclaimed since
       if (accept_entry(f, at, &gone)) {
         stats_.unmerged_hits.add();
         stats_.unmerged_rts.add(f->round_trips);
         finish_fetch(f, false);
         co_return;
       }
+      // Older entries of the key may still lie where they were: the index knows the newest.
+      if (gone) break;
       candidate = unmerged_.older(candidate);
     }
     const pool::TableRef table = in_next ? next_table_ : table_;

@@ -118,6 +118,7 @@ constexpr Named kNamed[] = {
     {"unmerged_entries", &WorkerStats::unmerged_entries},
     {"unmerged_segments", &WorkerStats::unmerged_segments},
     {"deferred", &WorkerStats::deferred},
+    {"session_lookups", &WorkerStats::session_lookups},
     {"duplicates", &WorkerStats::duplicates},
     {"refused_busy", &WorkerStats::refused_busy},
     {"refused_session", &WorkerStats::refused_session},

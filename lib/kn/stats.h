@@ -21,6 +21,7 @@ struct WorkerStats {
   Counter refused_session, refused_owner, refused_busy, refused_bad, refused_lease;
   Counter refused_network, refused_rate;  // datagrams without a valid cookie, dropped
   Counter sessions;                       // that the worker remembers
+  Counter session_lookups;                // records read from the pool
   Counter duplicates;  // retried mutations answered from the session window, or ignored
   Counter deferred;    // waited for room in the log or for a locked key
   std::array<Counter, wire::kReadErrors> malformed;  // datagrams, by wire::ReadError

@@ -64,6 +64,9 @@ void Worker::serve_hello(const Request& r) noexcept {
   hello.cookie = cookies_.make(peer, hello.session);
   hello.token = tokens_.make(hello.session);
   hello.window = config_.session_window;
+  if (attachment_ != nullptr) {
+    hello.window = std::min(hello.window, attachment_->superblock.session_window);
+  }
   if (wanted->window != 0) hello.window = std::min(hello.window, wanted->window);
   hello.ring_version = ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0;
   hello.key_bytes_max = pool::kKeyBytesMax;

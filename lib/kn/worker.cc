@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "common/planted.h"
 #include "kn/awaiters.h"
 
 namespace dinomo::kn {
@@ -46,8 +47,7 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       replies_(queue),
       cookies_(config.cookie_secret, uint64_t{config.cookie_period_ms} * 1'000'000),
       strangers_(config.cookie_secret, config.strangers_per_s),
-      sessions_(config.sessions_max, config.session_window,
-                uint64_t{config.session_idle_ms} * 1'000'000),
+      sessions_(config.sessions_max, config.session_window),
       dac_(std::move(dac)),
       cache_budget_wanted_(config.cache.budget_bytes),
       cache_budget_reached_bytes_(config.cache.budget_bytes),
@@ -113,9 +113,9 @@ uint32_t Worker::poll() noexcept {
   replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
   lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_acquire);
   cookies_.follow(now_ns_);
-  sessions_.follow(now_ns_);
+  sessions_.follow(now_ns_, log_ ? log_->durable_lsn() : 0);
   follow_index_root();
-
+  follow_ring();
   follow_cache_budget();
 
   read_calendar();
@@ -157,12 +157,13 @@ void Worker::watch_log() noexcept {
     log_status_.store(log_->failure());
     return;
   }
-  if (!segment_requested_ && log_->wants_segment() && now_ns_ >= segment_retry_ns_) {
+  const bool wanted = log_->wants_segment() || (deletes_only_ && log_->has_room_for_spare());
+  if (!segment_requested_ && wanted && now_ns_ >= segment_retry_ns_) {
     segment_requested_ = true;
     const Task task = run_segment_request();
     if (!task.started) segment_requested_ = false;
   }
-  const bool unmerged = unmerged_.size() != 0 || log_->unmerged_segments() != 0;
+  const bool unmerged = merged_lsn_ < log_->durable_lsn() || log_->unmerged_segments() != 0;
   if (!merge_watch_running_ && unmerged && now_ns_ >= merge_watch_ns_) {
     merge_watch_running_ = true;
     const Task task = run_merge_watch();
@@ -206,11 +207,12 @@ void Worker::attach(const Attachment* attachment) noexcept {
   log_.reset();
   fabric_.reset();
   unmerged_.clear();
-  dac_->clear();
-  sessions_.clear();
+  if (!planted("cache-kept-over-attach")) dac_->clear();
+  ring_version_ = 0;
   locks_.clear();
   pending_keys_.fill(0);
-  segment_requested_ = merge_watch_running_ = pool_full_ = false;
+  segment_requested_ = merge_watch_running_ = false;
+  pool_full_ = puts_refused_ = delete_waits_ = deletes_only_ = false;
   segment_retry_ns_ = merge_watch_ns_ = 0;
   attachment_ = attachment;
   if (attachment != nullptr) {
@@ -230,6 +232,10 @@ void Worker::attach(const Attachment* attachment) noexcept {
           },
           fabric_.get(), staging_);
       log_->note_merged(attachment->merged_sequence);
+      merged_lsn_ = attachment->first_lsn - 1;
+      // Before the first one there is nothing that this worker could have forgotten.
+      if (was_attached_) sessions_.start_over(clock_->unix_ms());
+      was_attached_ = true;
       table_ = attachment->table;
       next_table_ = {};
       tokens_.set_pool(s.hash_seed, s.uuid);
@@ -266,6 +272,13 @@ void Worker::follow_index_root() noexcept {
   table_told_ = told;
   table_ = pool::TableRef(told);
   next_table_ = {};
+}
+
+/// Another ring may have brought keys, and with them mutations that ran elsewhere.
+void Worker::follow_ring() noexcept {
+  if (!serving() || ring_ == nullptr || ring_->version == ring_version_) return;
+  if (ring_version_ != 0) sessions_.distrust(clock_->unix_ms());
+  ring_version_ = ring_->version;
 }
 
 /// The log and the queue of an attachment count from 0; what they had is kept here.

@@ -11,9 +11,9 @@
 // from its look at the item until what it wrote is durable: later writes of the key wait.
 //
 // Files: worker.cc (turn, attach), strangers.cc (who may ask), serve.cc (requests), read_path.cc,
-// write_path.cc (the log), conditional.cc (mutations). Other protocols on the lcore: front_end.h.
-// Thread rule: everything but the constructor and the *_for_control functions runs on one lcore.
-// No locks, no allocation after attach, no exceptions.
+// write_path.cc (the log), conditional.cc (mutations), session_lookup.cc. Other protocols on the
+// lcore: front_end.h. Thread rule: everything but the constructor and the *_for_control functions
+// runs on one lcore. No locks, no allocation after attach, no exceptions.
 #pragma once
 
 #include <algorithm>
@@ -106,8 +106,12 @@ class Worker {
   const WorkerStats& stats() const noexcept { return stats_; }
   FramePool& frames() noexcept { return frames_; }
 
-  /// Before the first turn. Not owned; outlives the worker's last turn.
-  void set_front_end(FrontEnd* front_end) noexcept { front_end_ = front_end; }
+  /// Before the first turn. Not owned; outlives the worker's last turn. Gets the datagrams of the
+  /// ingress's shared port `port`, if that is not 0.
+  void set_front_end(FrontEnd* front_end, uint16_t port = 0) noexcept {
+    front_end_ = front_end;
+    front_end_port_ = port;
+  }
   /// An operation of the front end (any on a key), from its receive(); contract: front_end.h.
   /// Answered BAD_REQUEST or TOO_LARGE if key or value are not within the limits.
   void submit(const Operation& operation, uint64_t tag) noexcept;
@@ -145,6 +149,7 @@ class Worker {
   static constexpr uint32_t kFetchBuckets = 256;
   static constexpr uint32_t kStrangerAnswersMax = 64;
   static constexpr uint32_t kFetchAttemptsMax = 16;
+  static constexpr uint64_t kMergeWatchNs = 1'000'000;  // between looks at the merge's progress
   static constexpr uint64_t kReadBufferBytes = uint64_t{64} * 1024;
 
   /// A datagram that outlives its turn because a request in it waits.
@@ -243,10 +248,12 @@ class Worker {
   void follow_cache_budget() noexcept;
   void read_calendar() noexcept;
   void follow_index_root() noexcept;
+  void follow_ring() noexcept;
   void publish_stats() noexcept;
 
   // serve.cc
   uint32_t receive() noexcept;
+  uint32_t give_to_front_end(uint32_t received) noexcept;
   void parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept;
   void locate(Request* request) noexcept;
   void serve_chunk() noexcept;
@@ -301,11 +308,16 @@ class Worker {
   bool conclude(const Request& request, const Decision& decision, uint32_t session_cell) noexcept;
   Task run_repeated_read(Request request, uint64_t version) noexcept;
 
+  // session_lookup.cc
+  void look_up_session(uint64_t session) noexcept;
+  Task run_session_lookup(Fetch* buffers, uint64_t session) noexcept;
+
   bool serving() const noexcept;
 
   WorkerConfig config_;
   ingress::Queue* ingress_;
   FrontEnd* front_end_ = nullptr;
+  uint16_t front_end_port_ = 0;
   Clock* clock_;
   Shared* shared_;
   WorkerStats stats_;
@@ -319,6 +331,7 @@ class Worker {
   std::atomic<Status> log_status_{Status::kOk};
   const Attachment* attachment_ = nullptr;  // the lcore's own copy of attached_
   bool detaching_ = false;
+  bool was_attached_ = false;
   std::unique_ptr<fabric::Queue> fabric_;
   std::optional<log::LogWriter> log_;
   log::Unmerged unmerged_;
@@ -332,6 +345,7 @@ class Worker {
   uint64_t unix_ms_ = 0;
   bool unix_ms_fresh_ = false;  // read in this turn
   const ring::Ring* ring_ = nullptr;
+  uint64_t ring_version_ = 0;  // under which the sessions are trusted; 0 none
   bool lease_valid_ = false;
   std::array<ingress::Datagram, kBurst> burst_;
   std::array<Retained*, kBurst> burst_retained_{};
@@ -386,7 +400,12 @@ class Worker {
   uint64_t mailbox_sequence_ = 0;
   bool merge_watch_running_ = false;
   uint64_t merge_watch_ns_ = 0;
-  bool pool_full_ = false;
+  uint64_t merged_lsn_ = 0;  // of the log, as of the last look
+  // A pool without room for puts keeps some segments back for deletes.
+  bool pool_full_ = false;     // the last answer to a request for puts was NO_SPACE
+  bool puts_refused_ = false;  // it was that, or BUSY
+  bool delete_waits_ = false;  // one found no room in the log
+  bool deletes_only_ = false;  // the log has a segment that was granted for deletes
 };
 
 }  // namespace dinomo::kn

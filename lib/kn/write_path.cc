@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "common/decimal.h"
+#include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
 #include "pool/mailbox.h"
@@ -16,7 +17,6 @@ namespace {
 constexpr uint64_t kMailboxPollNs = 20'000;  // between looks at a reply
 constexpr uint64_t kMailboxPatienceNs = 2'000'000'000;
 constexpr uint64_t kSegmentRetryNs = 1'000'000;  // after a refusal
-constexpr uint64_t kMergeWatchNs = 1'000'000;    // between looks at the merge's progress
 
 }  // namespace
 
@@ -83,10 +83,10 @@ void Worker::settle(const Pending& p) noexcept {
   if (op != log::Op::kOutcome) {
     --pending_of(p.hash);
     unmerged_.add(p.hash, p.lsn, p.address, op == log::Op::kDelete);
-    mark_stale(p.hash);
+    if (!planted("stale-fetch-fills")) mark_stale(p.hash);
     if (op == log::Op::kDelete) {
-      dac_->remove(p.hash, key);
-    } else {
+      if (!planted("deleted-kept-in-cache")) dac_->remove(p.hash, key);
+    } else if (!planted("stale-cache-kept")) {
       const uint64_t version = log::item_version(h.log_id, h.lsn);
       dac_->update(p.hash, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
     }
@@ -100,23 +100,29 @@ void Worker::acknowledge(const Pending& p, const log::EntryHeader& h, Bytes valu
   const auto status = static_cast<wire::Status>(h.outcome);
   const auto opcode = static_cast<wire::Opcode>(p.to.opcode);
   const bool counter = opcode == wire::Opcode::kIncr || opcode == wire::Opcode::kDecr;
+  const bool changed = status == wire::Status::kOk;
+  const uint64_t version = changed ? log::item_version(h.log_id, h.lsn) : 0;
   if (p.to.session != 0) {
-    const uint64_t number = counter ? parse_decimal(as_text(value)).value_or(0) : 0;
-    sessions_.finish(p.session_cell, p.to.session, p.to.sequence, status, p.lsn, number);
+    const MutationOutcome outcome{status, version,
+                                  counter ? parse_decimal(as_text(value)).value_or(0) : 0};
+    sessions_.finish(p.session_cell, p.to.session, p.to.sequence, outcome);
   }
   if (!lease_valid_) {
     // Without a lease nothing is acknowledged; the write stands, and its retry will be told so.
     if (p.to.front_end != nullptr) replies_.add(p.to, wire::Status::kInternal);
     return;
   }
-  if (status != wire::Status::kOk) return replies_.add(p.to, status);
-  const uint64_t version = log::item_version(h.log_id, h.lsn);
-  if (opcode == wire::Opcode::kGetAndTouch) {
+  if (!changed) return replies_.add(p.to, status);
+  const bool told_value = counter || opcode == wire::Opcode::kGetAndTouch;
+  const bool wants_item = p.to.front_end != nullptr && (p.to.flags & wire::kWantItem) != 0;
+  if (opcode == wire::Opcode::kGetAndTouch || wants_item) {
     const wire::ItemExtras item{version, h.expiry_ms, h.item_flags, 0};
-    return replies_.add(p.to, status, object_bytes(item), value);
+    return replies_.add(p.to, status, object_bytes(item), told_value ? value : Bytes());
   }
   const wire::VersionExtras extras{version};
-  replies_.add(p.to, status, object_bytes(extras), counter ? value : Bytes());
+  const bool mixed_up = planted("reply-to-wrong-request") && pending_head_ != pending_tail_;
+  const ReplyTo& to = mixed_up ? pending_[pending_head_ % kPendingMax].to : p.to;
+  replies_.add(to, status, object_bytes(extras), counter ? value : Bytes());
 }
 
 /// What was appended but is not known to be durable is not answered: the client asks again. A front
@@ -131,16 +137,15 @@ void Worker::drop_pending() noexcept {
 /// Asks the DPM for a segment. One at a time.
 Task Worker::run_segment_request() noexcept {
   ++tasks_;
+  const bool urgent = delete_waits_ && puts_refused_;  // of what is kept for deletes
   const pool::Superblock& s = attachment_->superblock;
   const uint64_t cell = pool::mailbox_offset(s, attachment_->kn_slot, config_.worker, 0);
   const uint64_t sequence = (uint64_t{attachment_->incarnation} << 32) | ++mailbox_sequence_;
   const MutableBytes line = mailbox_.first(sizeof(pool::MailboxLine));
   const MutableBytes answer =
       mailbox_.subspan(sizeof(pool::MailboxLine), sizeof(pool::MailboxLine));
-  // A full pool keeps segments back for deletes: ask for those only once puts were refused.
-  store(line.data(),
-        pool::make_request(sequence, attachment_->incarnation, pool::MailboxOpcode::kSegmentGrant,
-                           {pool_full_, 0, 0, 0, 0}));
+  store(line.data(), pool::make_request(sequence, attachment_->incarnation,
+                                        pool::MailboxOpcode::kSegmentGrant, {urgent, 0, 0, 0, 0}));
   const uint64_t deadline_ns = now_ns_ + kMailboxPatienceNs;
   Status status = co_await write(*fabric_, cell, line, {}, fabric::Purpose::kMailbox);
   pool::MailboxLine reply{};
@@ -156,13 +161,18 @@ Task Worker::run_segment_request() noexcept {
   segment_requested_ = false;
   if (detaching_) co_return;
   if (ok(status)) status = static_cast<Status>(reply.status);
+  if (status == Status::kFenced || status == Status::kUnreachable) log_status_.store(status);
+  if (!urgent) {
+    pool_full_ = status == Status::kNoSpace;
+    puts_refused_ = pool_full_ || status == Status::kBusy;
+  }
   if (ok(status)) {
     log_->add_segment({reply.args[0], reply.args[1], static_cast<uint32_t>(reply.args[2])});
-    co_return;
+    deletes_only_ = urgent;
+    delete_waits_ = false;
   }
-  if (status == Status::kFenced || status == Status::kUnreachable) log_status_.store(status);
-  pool_full_ = status == Status::kNoSpace;
-  segment_retry_ns_ = now_ns_ + kSegmentRetryNs;
+  const bool at_once = delete_waits_ && puts_refused_ && !urgent;
+  if (!ok(status) || urgent) segment_retry_ns_ = now_ns_ + (at_once ? 0 : kSegmentRetryNs);
 }
 
 /// Reads how far the DPM has merged this log and forgets what is in the index.
@@ -178,10 +188,10 @@ Task Worker::run_merge_watch() noexcept {
   merge_watch_ns_ = now_ns_ + kMergeWatchNs;
   if (!ok(got) || detaching_) co_return;
   constexpr size_t kLine = offsetof(pool::LogRecord, merged_lsn);
-  const uint64_t merged_lsn = load<uint64_t>(to.data());
+  merged_lsn_ = load<uint64_t>(to.data());
   const uint64_t merged_sequence =
       load<uint64_t>(to.data() + offsetof(pool::LogRecord, merged_sequence) - kLine);
-  unmerged_.forget(merged_lsn);
+  unmerged_.forget(merged_lsn_ + (planted("forgotten-before-merge") ? 1 : 0));
   log_->note_merged(merged_sequence);
 }
 

@@ -69,4 +69,11 @@ uint64_t build_entry(std::byte* to, const EntryFields& fields, Bytes key, Bytes 
   return total;
 }
 
+void move_entry(std::byte* entry, uint32_t generation) noexcept {
+  auto h = load<EntryHeader>(entry);
+  h.generation = generation;
+  store(entry, h);
+  store(entry, entry_checksum(entry, h));
+}
+
 }  // namespace dinomo::log

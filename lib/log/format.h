@@ -103,4 +103,8 @@ struct EntryFields {
 /// Returns the bytes written.
 uint64_t build_entry(std::byte* to, const EntryFields& fields, Bytes key, Bytes value) noexcept;
 
+/// Makes a copied entry valid in a segment of another generation. `entry` was valid where it came
+/// from.
+void move_entry(std::byte* entry, uint32_t generation) noexcept;
+
 }  // namespace dinomo::log

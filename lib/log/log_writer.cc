@@ -53,7 +53,7 @@ bool LogWriter::take_staging(uint64_t bytes, uint64_t* at) noexcept {
 void LogWriter::add_extent(uint64_t pool_offset, uint64_t staging_at, uint64_t bytes) noexcept {
   // Positions are monotonic, so an entry at the start of the ring follows one at its end in numbers
   // only, not in memory.
-  const bool wrapped = staging_at % staging_.size() == 0;
+  const bool wrapped = staging_at % staging_.size() == 0 && !planted("staging-wrap-merged");
   if (extent_count_ > extents_posted_ && !wrapped) {
     Extent& last = extents_[extent_count_ - 1];
     if (last.pool_offset + last.bytes == pool_offset &&
@@ -153,6 +153,7 @@ bool LogWriter::commit() noexcept {
 
 /// Chained to the batch posted before: no round trip of its own. Tried again if the queue is full.
 void LogWriter::post_hint() noexcept {
+  if (planted("tail-hint-lost") && hint_.in_flight) hinted_lsn_ = tail_[0];
   if (!hint_due() || !ok(failure_)) return;
   hint_.line = tail_;
   const Status posted = queue_->post_write(config_.log_record_offset, object_bytes(hint_.line),
@@ -172,7 +173,8 @@ void LogWriter::on_complete(fabric::Completion* completion, Status status) noexc
   LogWriter& writer = *commit->writer;
   ++writer.commits_done_;
   if (!ok(status) && ok(writer.failure_)) writer.failure_ = status;
-  if (!ok(writer.failure_)) return;  // nothing after a hole in the log is durable
+  if (!ok(writer.failure_) && !planted("hole-acknowledged"))
+    return;  // nothing after a hole in the log is durable
   writer.durable_lsn_ = commit->end_lsn;
   writer.staging_durable_ = commit->staging_end;
 }

@@ -85,6 +85,7 @@ class LogWriter {
 
   /// True if a segment should be asked for: less than one spare, and not too many unmerged.
   bool wants_segment() const noexcept;
+  bool has_room_for_spare() const noexcept { return spare_count_ < kSparesMax; }
   void add_segment(const SegmentGrant& grant) noexcept;
   /// `merged_sequence` as in LogRecord: back-pressure ends when it moves.
   void note_merged(uint64_t merged_sequence) noexcept { merged_sequence_ = merged_sequence; }

@@ -20,7 +20,7 @@ constexpr std::array<Mode, kVerbs> kModes = {
     Mode::kSet,     Mode::kSet,    Mode::kSet,     Mode::kSet, Mode::kSet,  Mode::kSet,
     Mode::kSet,     Mode::kSet,    Mode::kSet,     Mode::kSet, Mode::kIncr, Mode::kSet};
 
-constexpr int64_t kRelativeSecondsMax = 60 * 60 * 24 * 30;
+constexpr int64_t kRelativeSecondsMax = int64_t{30} * 24 * 60 * 60;
 constexpr std::string_view kNoreply = "noreply";
 
 bool find_verb(std::string_view name, Verb* verb) noexcept {
@@ -233,14 +233,13 @@ Parsed parse(Bytes input, size_t line_bytes_max) noexcept {
   return p;
 }
 
-Lifetime lifetime(int64_t exptime, uint64_t unix_ms) noexcept {
-  if (exptime == 0) return {};
-  if (exptime < 0) return {.expired = true};
-  // Beyond what 64 bits hold in milliseconds is never.
-  constexpr auto kMax = static_cast<int64_t>(std::numeric_limits<int64_t>::max() / 1000);
+uint64_t expiry_of(int64_t exptime, uint64_t unix_ms) noexcept {
+  if (exptime == 0) return 0;
+  if (exptime < 0) return 1;  // long ago
+  // Beyond what 64 bits hold in milliseconds is the end of time.
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max() / 1000;
   const auto ms = static_cast<uint64_t>(std::min(exptime, kMax)) * 1000;
-  if (exptime <= kRelativeSecondsMax) return {.ttl_ms = ms};
-  return ms > unix_ms ? Lifetime{.ttl_ms = ms - unix_ms} : Lifetime{.expired = true};
+  return exptime <= kRelativeSecondsMax ? unix_ms + ms : ms;
 }
 
 }  // namespace dinomo::memcached

@@ -70,7 +70,7 @@ struct Command {
   bool touch = false;       // mg: exptime is to be set
   bool create = false;      // ma: make the item if there is none
   uint32_t item_flags = 0;
-  int64_t exptime = 0;         // as memcached counts: see lifetime()
+  int64_t exptime = 0;         // as memcached counts: see expiry_of()
   uint64_t version = 0;        // cas unique
   uint64_t number = 1;         // delta of incr, decr, ma
   uint64_t initial = 0;        // ma, with create
@@ -111,12 +111,8 @@ std::string_view next_key(std::string_view* keys) noexcept;
 inline constexpr size_t kKeyBytesMax = 250;
 Bytes binary_key(const Command& command, std::array<std::byte, kKeyBytesMax>* room) noexcept;
 
-/// What memcached's exptime means now: seconds from now up to 30 days, else Unix time; 0 never;
-/// what is past counts as negative.
-struct Lifetime {
-  uint64_t ttl_ms = 0;   // 0: never expires
-  bool expired = false;  // at once
-};
-Lifetime lifetime(int64_t exptime, uint64_t unix_ms) noexcept;
+/// What memcached's exptime means, as the Unix time from which an item is absent, 0 never: seconds
+/// from now up to 30 days, else Unix time itself; negative is at once.
+uint64_t expiry_of(int64_t exptime, uint64_t unix_ms) noexcept;
 
 }  // namespace dinomo::memcached

@@ -19,7 +19,7 @@ struct NotServed {
   char flag;
   std::string_view refusal;
 };
-constexpr std::array<NotServed, 10> kNotServed = {{
+constexpr std::array<NotServed, 8> kNotServed = {{
     {Verb::kMetaGet, 'h', "CLIENT_ERROR flag h is not served: no access is recorded"},
     {Verb::kMetaGet, 'l', "CLIENT_ERROR flag l is not served: no access is recorded"},
     {Verb::kMetaGet, 'N', "CLIENT_ERROR flag N is not served: nobody wins a recache here"},
@@ -27,8 +27,6 @@ constexpr std::array<NotServed, 10> kNotServed = {{
     {Verb::kMetaSet, 'I', "CLIENT_ERROR flag I is not served: items do not go stale here"},
     {Verb::kMetaSet, 'N', "CLIENT_ERROR flag N is not served with ms"},
     {Verb::kMetaDelete, 'I', "CLIENT_ERROR flag I is not served: items do not go stale here"},
-    {Verb::kMetaDelete, 'C', "CLIENT_ERROR flag C is not served with md"},
-    {Verb::kMetaArithmetic, 'C', "CLIENT_ERROR flag C is not served with ma"},
     {Verb::kMetaArithmetic, 'T', "CLIENT_ERROR flag T is not served with ma"},
 }};
 
@@ -98,7 +96,7 @@ std::string_view take_flags(std::string_view words, Command* c) noexcept {
   for (std::string_view w = next_token(&words); !w.empty(); w = next_token(&words)) {
     const char flag = w.front();
     if (!kKnownFlags.contains(flag)) return "CLIENT_ERROR invalid flag";
-    bool& before = seen[static_cast<size_t>(flag)];
+    bool& before = seen[static_cast<unsigned char>(flag)];
     if (before) return "CLIENT_ERROR duplicate flag";
     before = true;
     if (const auto refusal = take_flag(flag, w.substr(1), c); !refusal.empty()) return refusal;
@@ -149,10 +147,6 @@ Line parse_meta(std::string_view rest, Command* c) noexcept {
   }
   line.refusal = worded_for(c->verb, take_flags(rest, c));
   if (!line.refusal.empty()) return line;
-  if (c->verb == Verb::kMetaSet && c->compare && c->mode != Mode::kSet) {
-    line.refusal = "CLIENT_ERROR flag C is served with mode S only";
-    return line;
-  }
   std::array<std::byte, kKeyBytesMax> room;
   size_t bytes = 0;
   if (c->base64_key && !decode(c->keys, &room, &bytes)) {

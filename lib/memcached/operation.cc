@@ -50,54 +50,19 @@ Opcode opcode_of(Mode mode) noexcept {
   return Opcode::kPut;
 }
 
-template <class T>
-void set_extras(Operation* o, const T& extras) noexcept {
-  static_assert(sizeof extras <= sizeof o->extras);
-  store(o->extras.data(), extras);
-  o->extra_bytes = sizeof extras;
-}
-
-/// The shortest lifetime there is, for an operation that has to decide before its item expires.
-uint64_t ttl_of(Lifetime l) noexcept { return l.expired ? 1 : l.ttl_ms; }
-
-Operation storage(const Command& c, Lifetime l) noexcept {
-  Operation o;
-  const wire::PutExtras put{ttl_of(l), c.item_flags, 0};
-  if (c.compare) {
-    o.opcode = Opcode::kCas;
-    set_extras(&o, wire::CasExtras{c.version, put});
-    return o;
+Opcode opcode_of(const Command& c) noexcept {
+  const bool replaces = c.mode == Mode::kSet || c.mode == Mode::kReplace;
+  switch (c.verb) {
+    case Verb::kDelete:
+    case Verb::kMetaDelete: return Opcode::kDelete;
+    case Verb::kTouch: return Opcode::kTouch;
+    case Verb::kGet:
+    case Verb::kGets:
+    case Verb::kGat:
+    case Verb::kGats:
+    case Verb::kMetaGet: return c.touch ? Opcode::kGetAndTouch : Opcode::kGet;
+    default: return replaces && c.compare ? Opcode::kCas : opcode_of(c.mode);
   }
-  o.opcode = opcode_of(c.mode);
-  if (o.opcode == Opcode::kPut && l.expired) {
-    o.opcode = Opcode::kDelete;
-    return o;
-  }
-  set_extras(&o, put);
-  return o;
-}
-
-Operation counter(const Command& c, Lifetime l) noexcept {
-  Operation o;
-  o.opcode = opcode_of(c.mode);
-  set_extras(&o, wire::CounterExtras{c.number, c.initial, ttl_of(l), c.create ? 1U : 0U, 0});
-  return o;
-}
-
-Operation retrieval(const Command& c, Lifetime l) noexcept {
-  Operation o;
-  o.flags = wire::kWantItem;
-  if (!c.touch) return o;
-  o.opcode = Opcode::kGetAndTouch;
-  set_extras(&o, wire::TouchExtras{ttl_of(l)});
-  return o;
-}
-
-Operation touch(Lifetime l) noexcept {
-  Operation o;
-  o.opcode = l.expired ? Opcode::kDelete : Opcode::kTouch;
-  if (!l.expired) set_extras(&o, wire::TouchExtras{l.ttl_ms});
-  return o;
 }
 
 // ---------------------------------------------------------------------------- classic replies
@@ -107,8 +72,7 @@ std::string_view storage_line(const Command& c, Status s) noexcept {
     case Status::kOk: return "STORED\r\n";
     case Status::kExists: return c.verb == Verb::kAdd ? "NOT_STORED\r\n" : "EXISTS\r\n";
     case Status::kNotStored: return "NOT_STORED\r\n";
-    // Nothing there to be replaced by an item that expires at once.
-    case Status::kNotFound: return c.verb == Verb::kCas ? "NOT_FOUND\r\n" : "STORED\r\n";
+    case Status::kNotFound: return "NOT_FOUND\r\n";
     default: return {};
   }
 }
@@ -165,9 +129,7 @@ std::string_view meta_code(const Command& c, Status s) noexcept {
     case Status::kNotStored: return "NS";
     default: break;
   }
-  if (c.verb == Verb::kMetaGet) return "EN";
-  const bool expired_set = c.verb == Verb::kMetaSet && !c.compare;
-  return expired_set ? "HD" : "NF";
+  return c.verb == Verb::kMetaGet ? "EN" : "NF";
 }
 
 /// Seconds that are left, begun ones counted; -1 for ever.
@@ -253,22 +215,19 @@ Reply format_meta(const Command& c, std::string_view key, const Outcome& out, ui
 
 }  // namespace
 
-Operation to_operation(const Command& c, uint64_t unix_ms) noexcept {
-  const Lifetime l = lifetime(c.exptime, unix_ms);
-  if (is_storage(c.verb)) return storage(c, l);
-  switch (c.verb) {
-    case Verb::kIncr:
-    case Verb::kDecr:
-    case Verb::kMetaArithmetic: return counter(c, l);
-    case Verb::kDelete:
-    case Verb::kMetaDelete: {
-      Operation o;
-      o.opcode = Opcode::kDelete;
-      return o;
-    }
-    case Verb::kTouch: return touch(l);
-    default: return retrieval(c, l);
-  }
+kn::Operation to_operation(const Command& c, Bytes key, uint64_t unix_ms) noexcept {
+  kn::Operation o;
+  o.opcode = opcode_of(c);
+  o.flags = wire::kWantItem;
+  o.create = c.create;
+  o.item_flags = c.item_flags;
+  o.key = key;
+  o.value = c.value;
+  o.expiry_ms = expiry_of(c.exptime, unix_ms);
+  o.expected_version = c.compare ? c.version : 0;
+  o.delta = c.number;
+  o.initial = c.initial;
+  return o;
 }
 
 std::string_view failure_line(Status status) noexcept {

@@ -2,36 +2,28 @@
 // What a memcached command means to Dinomo: the operation on its key, and the text that tells the
 // outcome. Pure functions.
 //
-//   memcached                          Dinomo
-//   get gets mg                        GET
-//   gat gats, mg T                     GET_AND_TOUCH
-//   set, ms                            PUT
-//   add replace append prepend, ms M   ADD REPLACE APPEND PREPEND
-//   cas, ms C                          CAS; cas unique is the item version
-//   incr decr ma                       INCR DECR
-//   touch                              TOUCH
-//   delete md; set and touch that expire at once   DELETE
+//   memcached                            Dinomo
+//   get gets mg                          GET
+//   gat gats, mg T                       GET_AND_TOUCH
+//   set, ms                              PUT
+//   add replace append prepend, ms M     ADD REPLACE APPEND PREPEND
+//   cas, ms C                            CAS; cas unique is the item version
+//   incr decr ma                         INCR DECR
+//   delete md, touch                     DELETE, TOUCH
+//
+// C binds any of the meta commands to a version.
 #pragma once
 
 #include <array>
 
+#include "kn/operation.h"
 #include "memcached/command.h"
 #include "wire/format.h"
 
 namespace dinomo::memcached {
 
-/// An operation as the native protocol has it, without key and value.
-struct Operation {
-  wire::Opcode opcode = wire::Opcode::kGet;
-  uint8_t flags = 0;  // of wire::MessageHeader
-  uint16_t extra_bytes = 0;
-  std::array<std::byte, sizeof(wire::CounterExtras)> extras{};
-
-  Bytes extras_view() const noexcept { return Bytes(extras).first(extra_bytes); }
-};
-
-/// REQUIRES: has_key(command.verb).
-Operation to_operation(const Command& command, uint64_t unix_ms) noexcept;
+/// REQUIRES: has_key(command.verb). `key` in binary; `unix_ms` is now.
+kn::Operation to_operation(const Command& command, Bytes key, uint64_t unix_ms) noexcept;
 
 /// What became of it.
 struct Outcome {

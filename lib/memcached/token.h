@@ -2,6 +2,7 @@
 // Words and numbers of a text line.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <limits>
@@ -29,8 +30,9 @@ std::optional<T> parse_number(std::string_view text) noexcept {
   if (text.starts_with('+')) text.remove_prefix(1);
   if (text.starts_with('+')) return std::nullopt;
   T number{};
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [at, error] = std::from_chars(begin, end, number);
   if (text.empty() || error != std::errc() || at != end) return std::nullopt;
   return number;
 }

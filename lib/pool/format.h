@@ -204,7 +204,7 @@ static_assert(sizeof(RingRecord) == 32768 && offsetof(RingRecord, owner) == 64);
 /// First outcome of one mutation of a session; a retry is answered from it. Written by the DPM.
 struct OutcomeCell {
   uint64_t sequence;  // 0 none
-  uint64_t version;   // item version, see doc/formats.md
+  uint64_t version;   // item version that it made, or of its tombstone; 0: it failed
   uint64_t result;    // INCR/DECR: the number
   uint8_t status;     // wire::Status
   uint8_t opcode;     // wire::Opcode
@@ -223,6 +223,7 @@ struct alignas(64) SessionRecord {
   uint64_t checksum;  // checksum64 of bytes 0..55
 };
 static_assert(sizeof(SessionRecord) == 64);
+inline constexpr uint32_t kSessionWindowMax = 1024;  // a record is read as a whole
 inline constexpr uint64_t session_bytes(uint32_t window) noexcept {
   return sizeof(SessionRecord) + uint64_t{window} * sizeof(OutcomeCell);
 }

@@ -43,6 +43,9 @@ class Space {
   /// object has is ignored.
   virtual void release(uint64_t offset) noexcept = 0;
 
+  /// Segments of so many bytes that allocate() has room for, beside what exists.
+  virtual uint64_t segments_left(uint64_t bytes) noexcept = 0;
+
   /// Every object of a type. Start-up only.
   virtual std::vector<SpaceObject> objects(ObjectType type) = 0;
 

@@ -59,7 +59,8 @@ bool records_inside(const Superblock& s) noexcept {
              s.mailboxes_offset,
              uint64_t{s.kn_slots} * (s.workers_per_kn + 1u) * s.mailbox_cells * sizeof(MailboxCell),
              s.pool_bytes) &&
-         inside(s.ring_offset, 2 * sizeof(RingRecord), s.pool_bytes) &&
+         inside(s.ring_offset, 2 * sizeof(RingRecord), s.pool_bytes) && s.session_count != 0 &&
+         s.session_window != 0 && s.session_window <= kSessionWindowMax &&
          inside(s.sessions_offset, s.session_count * session_bytes(s.session_window), s.pool_bytes);
 }
 

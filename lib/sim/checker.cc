@@ -6,6 +6,8 @@
 #include <map>
 #include <unordered_map>
 
+#include "log/format.h"
+
 namespace dinomo::sim {
 
 namespace {
@@ -212,6 +214,7 @@ class KeyChecker {
     Set reached;
     std::vector<Configuration> after;
     for (Configuration& c : now_) {
+      take_observers(&c);
       if (contains(c.replied, id)) {
         after.push_back(std::move(c));
       } else {
@@ -228,7 +231,9 @@ class KeyChecker {
       if (reached.size() + explained.size() > options_.configurations_max) return undecided(id);
       const Configuration from = reached.at(i);
       for (const uint32_t next : under_way_) {
-        if (!contains(from.replied, next)) try_next(from, next, id, &reached, &explained);
+        if (!contains(from.replied, next) && !comes_later(from, next)) {
+          try_next(from, next, id, &reached, &explained);
+        }
       }
       for (const OperationIds& alike : unanswered_) {
         const auto next = std::ranges::find_if(
@@ -254,14 +259,41 @@ class KeyChecker {
     for (uint32_t i = 0; i < successors.count; ++i) {
       Configuration to = from;
       to.state = successors.state[i];
-      if (next == replying) {
-        explained->add(std::move(to));
-        continue;
-      }
       if (!o.answered() && to.state == from.state) continue;  // it changed nothing: not needed
       insert(o.answered() ? &to.replied : &to.unanswered, next);
-      reached->add(std::move(to));
+      take_observers(&to);
+      if (contains(to.replied, replying)) {
+        erase(&to.replied, replying);
+        explained->add(std::move(to));
+      } else {
+        reached->add(std::move(to));
+      }
     }
+  }
+
+  /// What only observes, and fits the state, loses nothing by taking effect at once: whatever order
+  /// explains the rest later, explains it with these here as well.
+  void take_observers(Configuration* c) {
+    for (const uint32_t id : under_way_) {
+      if (contains(c->replied, id)) continue;
+      const ItemModel::Successors s = model_.step(c->state, operation(id));
+      if (s.count == 1 && s.state[0] == c->state) insert(&c->replied, id);
+    }
+  }
+
+  /// Versions of one log are in the order in which its mutations took effect.
+  bool comes_later(const Configuration& c, uint32_t id) const {
+    const uint64_t version = given_version(id);
+    if (version == 0) return false;
+    return std::ranges::any_of(under_way_, [&](uint32_t other) {
+      const uint64_t v = given_version(other);
+      return v != 0 && v < version && (v ^ version) >> log::kLsnBits == 0 &&
+             !contains(c.replied, other);
+    });
+  }
+  uint64_t given_version(uint32_t id) const noexcept {
+    const Operation& o = operation(id);
+    return wire::is_mutation(o.opcode) && o.status == wire::Status::kOk ? o.version : 0;
   }
 
   /// An unanswered operation that took effect in every configuration is over.

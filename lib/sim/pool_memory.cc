@@ -14,8 +14,8 @@ namespace dinomo::sim {
 
 class PoolMemory::LinePersist final : public pool::Persist {
  public:
-  LinePersist(std::byte* from, std::byte* to, uint64_t bytes)
-      : from_(from), to_(to), bytes_(bytes) {}
+  LinePersist(PoolMemory* memory, std::byte* from, std::byte* to, uint64_t bytes)
+      : memory_(memory), from_(from), to_(to), bytes_(bytes) {}
 
   void flush(const void* at, size_t bytes) noexcept override {
     const auto begin = static_cast<uint64_t>(static_cast<const std::byte*>(at) - from_);
@@ -28,16 +28,24 @@ class PoolMemory::LinePersist final : public pool::Persist {
     }
   }
   void drain() noexcept override {
+    memory_->drained();  // before it is one: the flushed lines are what a failure takes
     for (const Line& line : flushed_) write(line);
     flushed_.clear();
   }
-  /// Each flushed line by a draw.
-  void fail(client::Random* random) noexcept {
+  /// Each flushed line by a draw, to `durable`.
+  void fail(client::Random* random, std::byte* durable) const noexcept {
     for (const Line& line : flushed_) {
-      if (random->below(2) == 0) write(line);
+      if (random->below(2) != 0) continue;
+      std::memcpy(durable + line.offset, line.content.data(), kCacheLineBytes);
     }
-    flushed_.clear();
   }
+  /// What was flushed gets there without its processor, too.
+  void complete(std::byte* durable) const noexcept {
+    for (const Line& line : flushed_) {
+      std::memcpy(durable + line.offset, line.content.data(), kCacheLineBytes);
+    }
+  }
+  void forget() noexcept { flushed_.clear(); }
 
  private:
   struct Line {
@@ -48,6 +56,7 @@ class PoolMemory::LinePersist final : public pool::Persist {
     std::memcpy(to_ + line.offset, line.content.data(), kCacheLineBytes);
   }
 
+  PoolMemory* memory_;
   std::byte* from_;
   std::byte* to_;
   uint64_t bytes_;
@@ -67,7 +76,7 @@ std::byte* zeroed(uint64_t bytes) noexcept {
 
 PoolMemory::PoolMemory(uint64_t bytes, uint64_t seed)
     : volatile_(zeroed(bytes)), durable_(zeroed(bytes)), bytes_(bytes), random_(seed) {
-  persist_ = std::make_unique<LinePersist>(volatile_, durable_, bytes);
+  persist_ = std::make_unique<LinePersist>(this, volatile_, durable_, bytes);
 }
 
 PoolMemory::~PoolMemory() {
@@ -154,6 +163,12 @@ uint64_t PoolMemory::free_bytes() const noexcept {
   return bytes;
 }
 
+uint64_t PoolMemory::segments_left(uint64_t bytes) noexcept {
+  uint64_t segments = (bytes_ - used_) / bytes;
+  for (const auto& [offset, hole] : holes_) segments += hole / bytes;
+  return segments;
+}
+
 std::vector<pool::SpaceObject> PoolMemory::objects(pool::ObjectType type) {
   std::vector<pool::SpaceObject> found;
   for (const auto& [t, object] : objects_) {
@@ -166,20 +181,58 @@ void PoolMemory::persist_now(uint64_t offset, uint64_t bytes) noexcept {
   std::memcpy(durable_ + offset, volatile_ + offset, bytes);
 }
 
-PowerFailure PoolMemory::fail_power() noexcept {
+/// Leaves in both what is in memory after a power failure.
+PowerFailure PoolMemory::lose_lines(std::byte* seen, std::byte* durable, uint64_t bytes) noexcept {
   PowerFailure failure;
-  persist_->fail(&random_);
-  for (uint64_t o = 0; o < used_; o += kCacheLineBytes) {
-    if (std::memcmp(volatile_ + o, durable_ + o, kCacheLineBytes) == 0) continue;
+  persist_->fail(&random_, durable);
+  for (uint64_t o = 0; o < bytes; o += kCacheLineBytes) {
+    if (std::memcmp(seen + o, durable + o, kCacheLineBytes) == 0) continue;
     ++failure.lines_unsafe;
     if (random_.below(2) == 0) {
-      std::memcpy(durable_ + o, volatile_ + o, kCacheLineBytes);  // was evicted in time
+      std::memcpy(durable + o, seen + o, kCacheLineBytes);  // was evicted in time
     } else {
       ++failure.lines_lost;
     }
   }
-  std::memcpy(volatile_, durable_, used_);
+  std::memcpy(seen, durable, bytes);
   return failure;
+}
+
+PowerFailure PoolMemory::fail_power() noexcept {
+  const PowerFailure failure = lose_lines(volatile_, durable_, used_);
+  persist_->forget();
+  return failure;
+}
+
+void PoolMemory::stop_at_drain(uint64_t drains, bool power) noexcept {
+  drains_left_ = drains;
+  power_fails_ = power;
+}
+
+void PoolMemory::drained() noexcept {
+  if (drains_left_ == 0 || --drains_left_ != 0) return;
+  kept_ = std::make_unique<Kept>();
+  kept_->seen.assign(volatile_, volatile_ + used_);
+  kept_->durable.assign(durable_, durable_ + used_);
+  kept_->used = used_;
+  kept_->objects = objects_;
+  kept_->holes = holes_;
+  if (power_fails_) {
+    lose_lines(kept_->seen.data(), kept_->durable.data(), used_);
+  } else {
+    persist_->complete(kept_->durable.data());
+  }
+}
+
+void PoolMemory::stop() noexcept {
+  const Kept& k = *kept_;
+  std::memcpy(volatile_, k.seen.data(), k.used);
+  std::memcpy(durable_, k.durable.data(), k.used);
+  used_ = k.used;
+  objects_ = k.objects;
+  holes_ = k.holes;
+  kept_.reset();
+  persist_->forget();
 }
 
 }  // namespace dinomo::sim

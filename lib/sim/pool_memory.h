@@ -46,14 +46,31 @@ class PoolMemory final : public pool::Space {
   Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                      uint64_t prepared_bytes) noexcept override;
   void release(uint64_t offset) noexcept override;
+  uint64_t segments_left(uint64_t bytes) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
   void persist_now(uint64_t offset, uint64_t bytes) noexcept;
   PowerFailure fail_power() noexcept;
+
+  /// A node stops between two of its instructions, not between two turns: at the `drains`-th drain
+  /// from now on the state is kept (of a power failure if `power`), and stop() goes back to it.
+  void stop_at_drain(uint64_t drains, bool power) noexcept;
+  bool stopped() const noexcept { return kept_ != nullptr; }
+  /// REQUIRES: stopped().
+  void stop() noexcept;
   uint64_t free_bytes() const noexcept;
 
  private:
   class LinePersist;
+  struct Kept {
+    std::vector<std::byte> seen;     // by processors after the next start
+    std::vector<std::byte> durable;  // in memory by then
+    uint64_t used = 0;
+    std::vector<std::pair<pool::ObjectType, pool::SpaceObject>> objects;
+    std::map<uint64_t, uint64_t> holes;
+  };
+  void drained() noexcept;
+  PowerFailure lose_lines(std::byte* seen, std::byte* durable, uint64_t bytes) noexcept;
   static constexpr uint64_t kSuperblockOffset = 4096;
 
   std::byte* volatile_;
@@ -62,6 +79,9 @@ class PoolMemory final : public pool::Space {
   uint64_t used_ = 0;
   client::Random random_;
   std::unique_ptr<LinePersist> persist_;
+  uint64_t drains_left_ = 0;  // until the state is kept; 0: it is not
+  bool power_fails_ = false;
+  std::unique_ptr<Kept> kept_;
   std::vector<std::pair<pool::ObjectType, pool::SpaceObject>> objects_;
   std::map<uint64_t, uint64_t> holes_;  // offset and bytes of what was released, below used_
 };

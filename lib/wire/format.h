@@ -75,6 +75,7 @@ enum class Status : uint8_t {
 
 /// Request flags.
 inline constexpr uint8_t kWantItem = 1;  // GET: the reply carries ItemExtras
+inline constexpr uint8_t kRepeated = 2;  // mutations: this may have been sent before
 
 /// Starts at a multiple of 8 bytes. In requests `status` is 0.
 struct MessageHeader {

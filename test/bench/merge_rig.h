@@ -88,6 +88,7 @@ class MergeRig {
     std::fprintf(stderr, "merge_bench: %s\n", why.c_str());
     std::exit(1);
   }
+  const std::string& path() const { return options_.path; }
   dpm::Service& service() { return *service_; }
 
   /// Fills one segment of each log, without a word to anybody. False: the pool is full.

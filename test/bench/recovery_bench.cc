@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "dpm/check/pool_check.h"
 #include "test/bench/merge_rig.h"
 
 namespace dinomo::bench {
@@ -28,6 +29,15 @@ void fill(MergeRig& rig, uint64_t pool_bytes, uint32_t value_bytes, uint64_t* ne
   }
 }
 
+/// How long dinomo-dpm --check takes for the pool as it is, without the wait for heartbeats.
+uint64_t check(const std::string& path, uint32_t workers) {
+  test::SteadyClock clock;
+  dpm::CheckOutcome outcome;
+  const int status = dpm::check_pool({path, false, workers}, clock, [](uint32_t) {}, &outcome);
+  if (status != 0) MergeRig::fail("the check finds something: " + outcome.why_not);
+  return outcome.duration_ns;
+}
+
 nlohmann::json measure(const std::string& directory, uint64_t pool_bytes, uint32_t value_bytes,
                        uint32_t workers, int rounds) {
   MergeRig rig(directory, pool_bytes, workers == 0 ? 1 : workers);
@@ -46,14 +56,18 @@ nlohmann::json measure(const std::string& directory, uint64_t pool_bytes, uint32
   std::ranges::sort(reports, {}, &dpm::RecoveryReport::duration_ns);
   const dpm::RecoveryReport& r = reports[reports.size() / 2];
   const dpm::RecoveryPhases& p = r.phases;
-  std::printf("%7u %7u %9lu %9lu %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f\n", workers, value_bytes,
+  rig.crash();
+  const double check_ms = ms(check(rig.path(), workers));
+  rig.open(workers);
+  std::printf("%7u %7u %9lu %9lu %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f\n", workers, value_bytes,
               r.items, r.entries_merged, ms(r.duration_ns), ms(p.segments_ns), ms(p.index_ns),
-              ms(p.sessions_ns), ms(p.logs_ns), ms(p.merge_ns));
+              ms(p.sessions_ns), ms(p.logs_ns), ms(p.merge_ns), check_ms);
   return {{"workers", workers},         {"value_bytes", value_bytes},
           {"items", r.items},           {"entries_merged", r.entries_merged},
           {"ms", ms(r.duration_ns)},    {"segments_ms", ms(p.segments_ns)},
           {"index_ms", ms(p.index_ns)}, {"sessions_ms", ms(p.sessions_ns)},
-          {"logs_ms", ms(p.logs_ns)},   {"merge_ms", ms(p.merge_ns)}};
+          {"logs_ms", ms(p.logs_ns)},   {"merge_ms", ms(p.merge_ns)},
+          {"check_ms", check_ms}};
 }
 
 }  // namespace
@@ -78,8 +92,8 @@ int main(int argc, char** argv) {
     }
   }
   auto results = nlohmann::json::array();
-  std::printf("%7s %7s %9s %9s %9s %9s %9s %9s %9s %9s\n", "workers", "value B", "items", "merged",
-              "total ms", "segments", "index", "sessions", "logs", "merge");
+  std::printf("%7s %7s %9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "workers", "value B", "items",
+              "merged", "total ms", "segments", "index", "sessions", "logs", "merge", "check");
   const uint64_t pool_bytes = uint64_t{smoke ? 192u : 1024u} << 20;
   for (const uint32_t value_bytes : {64u, 1024u}) {
     for (const uint32_t workers : {1u, 2u}) {

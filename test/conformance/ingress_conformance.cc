@@ -30,6 +30,7 @@ void IngressConformance::SetUp() {
   config.queues = GetParam().queues;
   config.base_port = kBasePort;
   config.buffers = 4095;
+  config.shared_port = kSharedPort;
   config.handover_slots = 256;
   config.rx_descriptors = 256;
   config.tx_descriptors = 256;
@@ -370,6 +371,39 @@ TEST_P(IngressConformance, EveryWorkerGetsItsOwnByEveryPath) {
   EXPECT_EQ(c.handed_over_in, c.handed_over_out);
   EXPECT_EQ(c.datagrams_in, uint64_t{paths} * workers_);
   EXPECT_EQ(c.handed_over_in, uint64_t{paths} * (workers_ - 1u));
+}
+
+TEST_P(IngressConformance, WhoeverReceivesOnTheSharedPortKeepsIt) {
+  const uint16_t paths = harness_->ingress().capabilities().rx_queues;
+  Station to = us(0);
+  to.port = kSharedPort;
+  for (uint16_t path = 0; path < paths; ++path) {
+    for (const size_t size : {size_t{50}, size_t{5000}}) {
+      const Frame payload = bytes(size, static_cast<uint8_t>(path));
+      ASSERT_TRUE(size > 1400 ? harness_->send_large(them(), to, payload, 1 + path)
+                              : harness_->send(them(), to, payload, path));
+      // Whichever worker it is, it answers from that port.
+      bool answered = false;
+      for (int turn = 0; turn < kEmptyTurnsMax && !answered; ++turn) {
+        for (uint16_t w = 0; w < workers_; ++w) {
+          std::array<Datagram, 4> in;
+          const uint32_t n = queue(w).receive(in);
+          if (n == 0) continue;
+          ASSERT_EQ(n, 1u);
+          EXPECT_EQ(in[0].peer.local_port, kSharedPort);
+          EXPECT_TRUE(equal(in[0].payload, payload));
+          const ingress::Peer peer = in[0].peer;
+          queue(w).release(std::span(in).first(n));
+          answered = send_reply(w, peer, bytes(20, 1));
+        }
+      }
+      ASSERT_TRUE(answered) << "by path " << path;
+      const auto got = harness_->receive();
+      ASSERT_TRUE(got.has_value());
+      EXPECT_EQ(got->from.port, kSharedPort);
+    }
+  }
+  EXPECT_EQ(total().handed_over_in, 0u);
 }
 
 TEST_P(IngressConformance, FullHandoverDropsAndCounts) {

@@ -73,6 +73,7 @@ inline std::string factory_name(const testing::TestParamInfo<IngressFactory>& in
 class IngressConformance : public testing::TestWithParam<IngressFactory> {
  protected:
   static constexpr uint16_t kBasePort = 9000;
+  static constexpr uint16_t kSharedPort = 8999;
   static constexpr uint16_t kRemotePort = 40000;
 
   void SetUp() override;

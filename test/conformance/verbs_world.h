@@ -24,6 +24,7 @@ struct VerbsConfig {
   uint32_t inline_bytes = 28;
   bool named_operations = true;  // send_ops_flags: ibv_wr_* can be used, and rings are small
   bool signal_all = false;
+  bool scatter_to_cqe = false;  // allowed, as it is by default for who signals everything
 };
 
 class VerbsWorld {
@@ -113,7 +114,12 @@ class VerbsWorld {
       init.send_ops_flags = IBV_QP_EX_WITH_RDMA_WRITE | IBV_QP_EX_WITH_RDMA_READ |
                             IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP | IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD;
     }
-    return need(::ibv_create_qp_ex(port.context.get(), &init), "queue pair");
+    mlx5dv_qp_init_attr direct{};
+    if (config.scatter_to_cqe) {
+      direct.comp_mask = MLX5DV_QP_INIT_ATTR_MASK_QP_CREATE_FLAGS;
+      direct.create_flags = MLX5DV_QP_CREATE_ALLOW_SCATTER_TO_CQE;
+    }
+    return need(::mlx5dv_create_qp(port.context.get(), &init, &direct), "queue pair");
   }
 };
 

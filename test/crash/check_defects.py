@@ -22,6 +22,8 @@ tests |= {
 }
 planted = set(re.findall(r'planted\("([\w-]+)"\)', product))
 listed = set(re.findall(r'Plant\{"([\w-]+)"', sources))
+simulated = set(re.findall(r"^\| `([a-z]+(?:-[a-z]+)+)` \|", (root / "doc/simulator.md").read_text(), re.MULTILINE))
+listed |= simulated
 
 rows = [line for line in text.splitlines() if line.startswith("| ")]
 named = re.findall(r"`([A-Z]\w+(?:\.|/)\w+)`", "\n".join(rows))

@@ -35,13 +35,18 @@ TEST_P(CrashEnumeration, EveryImageRecoversToALegalState) {
   EXPECT_GT(run.segments_reclaimed(), 0u);
   EXPECT_GT(run.overflow_used_max(), 1u);
   EXPECT_GT(run.index_buckets_max(), 8u) << "the index was to be resized";
+  EXPECT_GT(run.shrinks(), 0u);
+  EXPECT_GT(run.compacted_entries(), 0u);
+  EXPECT_GT(run.expired_items(), 0u);
   EXPECT_GT(run.restarts(), 2u);
   EXPECT_GT(run.deaths(), 0u);
   RecordProperty("points", std::to_string(recorder.points()));
   RecordProperty("images", std::to_string(recorder.images()));
-  std::printf("%lu points (%lu exhaustively), %lu images, %lu restarts, %lu deaths\n",
-              recorder.points(), recorder.exhaustive_points(), recorder.images(), run.restarts(),
-              run.deaths());
+  std::printf(
+      "%lu points (%lu exhaustively), %lu images, %lu restarts, %lu deaths, %lu entries compacted, "
+      "%lu items expired, %lu shrinks\n",
+      recorder.points(), recorder.exhaustive_points(), recorder.images(), run.restarts(),
+      run.deaths(), run.compacted_entries(), run.expired_items(), run.shrinks());
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CrashEnumeration, testing::Values(1, 2));

@@ -81,6 +81,7 @@ void ImageSpace::format(uint64_t index_buckets, uint64_t overflow_buckets) {
   auto& s = *record<pool::Superblock>(kRootOffset);
   s = pool::make_superblock(geometry, kRootOffset, bytes_, {}, 42, 1);
   record<pool::IndexRoot>(s.index_root_offset)->current = ref.word();
+  record<pool::IndexRoot>(s.index_root_offset)->buckets_min = index_buckets;
 }
 
 void ImageSpace::become(const ImageSpace& other, Bytes durable) {

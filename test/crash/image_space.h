@@ -29,6 +29,7 @@ class ImageSpace final : public pool::Space {
   void release(uint64_t offset) noexcept override {
     std::erase_if(objects_, [&](const auto& o) { return o.second.offset == offset; });
   }
+  uint64_t segments_left(uint64_t bytes) noexcept override { return (bytes_ - used_) / bytes; }
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
   /// Superblock, records, an empty index and its first overflow buckets; then only segments fit.

@@ -2,8 +2,10 @@
 // Recovers an image with the product's own recovery and says whether the outcome is legal:
 //  * recovery succeeds and finds nothing to discard: a crash alone damages nothing;
 //  * every log is merged up to a point that is not before what was acknowledged and not after what
-//    was written, and every key, present or deleted, is exactly as of that point;
+//    was written, and every key, present or deleted, is exactly as of that point; only an item
+//    whose time was over may be there or not;
 //  * outcomes of sessions are those of that point;
+//  * the check of dinomo-dpm --check finds nothing;
 //  * counters equal what a count finds; a segment in use is not free; no grant that a KN could
 //    have heard of is forgotten, and generations grow;
 //  * requests that were pending are answered;
@@ -30,6 +32,7 @@ class Judge {
   std::string keys_of(uint32_t log, uint64_t lsn);
   std::string key_of(uint32_t log, uint32_t key, uint64_t lsn);
   std::string sessions_of(uint32_t log, uint64_t lsn);
+  std::string checked();
   std::string counters();
   std::string grants_kept();
   std::string requests_answered();

@@ -17,9 +17,14 @@ constexpr uint64_t kTurnMs = 2;
 
 Status Node::start(std::string* why) {
   service.reset();
-  auto started = dpm::Service::start(
-      space, clock, {.merge_workers = 0, .reclaim_grace_ms = 20, .reserve_segments = 2}, nullptr,
-      why);
+  auto started = dpm::Service::start(space, clock,
+                                     {.merge_workers = 0,
+                                      .reclaim_grace_ms = 20,
+                                      .reserve_segments = 2,
+                                      .index_grace_ms = 200,
+                                      .compact_below_percent = 100,
+                                      .expiry_grace_ms = kExpiryGraceMs},
+                                     nullptr, why);
   if (!started) return started.error();
   service = std::move(*started);
   service->serve(target);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "log/format.h"
+#include "test/support/steady_clock.h"
 
 namespace dinomo::test {
 
@@ -20,6 +21,7 @@ struct Written {
   log::Op op = log::Op::kPut;
   uint32_t key = 0;
   std::string value;
+  uint64_t expiry_ms = 0;
   uint64_t session = 0;
   uint64_t sequence = 0;
   uint8_t outcome = 0;
@@ -45,7 +47,10 @@ struct LogOracle {
   }
 };
 
+inline constexpr uint32_t kExpiryGraceMs = 20;
+
 struct Oracle {
+  const HandClock* clock = nullptr;  // of the run
   std::array<LogOracle, kLogs> logs;
   std::map<uint64_t, uint32_t> generations;  // of segments that KNs were granted, by offset
 };

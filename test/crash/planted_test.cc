@@ -56,7 +56,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Plant{"live-bytes-not-counted", 2500}, Plant{"locks-kept", 2500},
                     Plant{"generation-not-raised", 25000}, Plant{"grant-not-flushed", 2500},
                     Plant{"grant-heard-before-durable", 2500}, Plant{"outcome-not-flushed", 2500},
-                    Plant{"sessions-not-repaired", 10000}, Plant{"torn-reply-answers", 2500}),
+                    Plant{"sessions-not-repaired", 10000}, Plant{"torn-reply-answers", 2500},
+                    Plant{"merged-before-its-end", 10000}, Plant{"copy-not-flushed", 60000},
+                    Plant{"swing-not-flushed", 60000}, Plant{"expired-too-early", 60000},
+                    Plant{"expiry-removes-what-is-there", 60000},
+                    Plant{"mark-before-copies-durable", 60000}, Plant{"mark-not-flushed", 60000}),
     [](const auto& info) {
       std::string name = info.param.name;
       std::replace(name.begin(), name.end(), '-', '_');

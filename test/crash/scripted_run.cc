@@ -12,6 +12,8 @@ constexpr uint64_t kPoolBytes = uint64_t{512} << 10;
 constexpr uint64_t kIndexBuckets = 8;  // fewer slots than keys: chains
 constexpr uint64_t kOverflowBuckets = 24;
 constexpr uint64_t kValueBytesMax = 600;
+constexpr uint64_t kTideSteps = 80;  // most are puts, then most are deletes
+constexpr uint64_t kTtlMsMax = 400;
 constexpr uint64_t kStopTurnsMax = 10'000;
 
 uint64_t with_opcode(wire::Opcode opcode, uint64_t sequence) {
@@ -26,6 +28,7 @@ ScriptedRun::ScriptedRun(const RunOptions& options)
   recorder_ =
       std::make_unique<Recorder>(space_, options.bounds, options.seed, Judge(oracle_, space_));
   node_.recorder = recorder_.get();
+  oracle_.clock = &node_.clock;
   kns_.reserve(kLogs);
   for (uint32_t log = 0; log < kLogs; ++log) {
     staging_[log].resize(4 * log::kEntryBytesMax);
@@ -48,7 +51,11 @@ void ScriptedRun::run() {
   while (!finished()) step();
 }
 
+/// So that the index shrinks, too.
+bool ScriptedRun::ebb() const { return steps_ % (3 * kTideSteps) >= 2 * kTideSteps; }
+
 void ScriptedRun::step() {
+  ++steps_;
   const auto log = static_cast<uint32_t>(random_() % kLogs);
   const uint64_t what = random_() % 200;
   if (what < 2) {
@@ -70,6 +77,10 @@ void ScriptedRun::step() {
 void ScriptedRun::note() {
   const dpm::ServiceStats s = node_.service->stats();
   reclaimed_ += s.segments.reclaimed != 0 ? 1 : 0;
+  compacted_ = std::max(compacted_, s.compacted_entries);
+  expired_ = std::max(expired_, s.expired_items);
+  shrinks_ += s.index_buckets < buckets_ ? 1 : 0;
+  buckets_ = s.index_buckets;
   buckets_max_ = std::max(buckets_max_, s.index_buckets);
   overflow_max_ = std::max(overflow_max_, s.overflow_used);
 }
@@ -79,13 +90,16 @@ bool ScriptedRun::append(uint32_t log) {
   Written w;
   w.key = static_cast<uint32_t>(random_() % kKeysPerLog);
   const uint64_t kind = random_() % 8;
-  w.op = kind == 0 ? log::Op::kOutcome : kind < 3 ? log::Op::kDelete : log::Op::kPut;
+  const uint64_t deletes = ebb() ? 7 : 2;
+  w.op = kind == 0 ? log::Op::kOutcome : kind <= deletes ? log::Op::kDelete : log::Op::kPut;
   if (w.op == log::Op::kPut) {
     w.value = std::to_string(++next_value_);
     w.value.resize(w.value.size() + random_() % kValueBytesMax, '.');
+    if (random_() % 4 == 0) w.expiry_ms = node_.clock.unix_ms() + random_() % kTtlMsMax;
   }
   log::EntryFields fields;
   fields.op = w.op;
+  fields.expiry_ms = w.expiry_ms;
   if (w.op == log::Op::kOutcome || random_() % 2 == 0) {
     const uint32_t n = static_cast<uint32_t>(random_() % kSessionsPerLog);
     w.session = session_name(log, n);

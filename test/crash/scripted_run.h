@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A run of two KNs and a memory node that goes through everything that changes the pool: puts and
-// deletes, overflow chains, a growing index, full segments, reclaim, failed mutations, KNs that die
-// with writes on their way, leave and join, and memory nodes that are killed or stopped and start
-// again. By seed: the same seed gives the same run.
+// deletes, items that expire, overflow chains, an index that grows and shrinks, full segments,
+// compaction, reclaim, failed mutations, KNs that die with writes on their way, leave and join, and
+// memory nodes that are killed or stopped and start again. By seed: the same seed gives the same
+// run.
 #pragma once
 
 #include "test/crash/judge.h"
@@ -28,6 +29,9 @@ class ScriptedRun {
   uint64_t segments_reclaimed() const { return reclaimed_; }
   uint64_t overflow_used_max() const { return overflow_max_; }
   uint64_t index_buckets_max() const { return buckets_max_; }
+  uint64_t compacted_entries() const { return compacted_; }
+  uint64_t expired_items() const { return expired_; }
+  uint64_t shrinks() const { return shrinks_; }
   uint64_t restarts() const { return restarts_; }
   uint64_t deaths() const { return deaths_; }
 
@@ -40,6 +44,7 @@ class ScriptedRun {
   void rejoin(uint32_t log, bool orderly);
   void restart(bool orderly);
   void note();
+  bool ebb() const;
   void fail(const std::string& what);
 
   RunOptions options_;
@@ -55,6 +60,11 @@ class ScriptedRun {
   uint64_t reclaimed_ = 0;
   uint64_t overflow_max_ = 0;
   uint64_t buckets_max_ = 0;
+  uint64_t compacted_ = 0;
+  uint64_t expired_ = 0;
+  uint64_t shrinks_ = 0;
+  uint64_t buckets_ = 0;  // at the last step
+  uint64_t steps_ = 0;
   uint64_t restarts_ = 0;
   uint64_t deaths_ = 0;
   std::string trouble_;

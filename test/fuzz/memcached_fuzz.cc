@@ -21,8 +21,8 @@ void look_at(std::string_view text, Bytes input) {
 
 void tell_outcomes(const Command& c, std::string_view key) {
   FUZZ_CHECK(key.size() <= kKeyBytesMax);
-  const Operation o = to_operation(c, kNow);
-  FUZZ_CHECK(o.extra_bytes <= sizeof o.extras);
+  const kn::Operation o = to_operation(c, as_bytes(key), kNow);
+  FUZZ_CHECK(o.value.empty() || is_storage(c.verb));
   const uint64_t most = ~uint64_t{0};
   const std::string value(100, 'v');
   for (const auto status :

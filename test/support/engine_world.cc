@@ -94,7 +94,7 @@ void EngineWorld::start_dpm() {
   ASSERT_TRUE(opened.has_value()) << why;
   pool_ = std::move(*opened);
   auto service =
-      dpm::Service::start(*pool_, clock, {.merge_workers = 0}, [](const std::string&) {}, &why);
+      dpm::Service::start(*pool_, clock, options_.service, [](const std::string&) {}, &why);
   ASSERT_TRUE(service.has_value()) << why;
   service_ = std::move(*service);
   const auto& s = *pool_->record<pool::Superblock>(pool_->superblock_offset());
@@ -139,7 +139,7 @@ Result<std::unique_ptr<fabric::Fabric>> EngineWorld::connect(std::string* why) {
 }
 
 void EngineWorld::turn() {
-  clock.now += 1000;
+  clock.now += options_.turn_ns;
   worker_->poll();
   for (auto& w : other_workers_) w->poll();
   control_->poll();

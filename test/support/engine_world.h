@@ -27,6 +27,8 @@ struct EngineOptions {
   uint16_t workers = 1;        // that the KN says it has; the world runs worker 0
   bool divides_cache = false;  // the workers' caches share one memory, and the tuner divides it
   cache::TunerConfig tuner = {.period_ms = 10};
+  uint64_t turn_ns = 1000;  // that a turn takes
+  dpm::ServiceConfig service = {.merge_workers = 0};
   kn::WorkerConfig worker = {.cache = {.budget_bytes = uint64_t{4} << 20}};
 };
 
@@ -51,10 +53,11 @@ class EngineWorld {
   kn::Worker& other_worker(uint16_t w) { return *other_workers_[w - 1U]; }
   cluster::KnControl& control() { return *control_; }
   dpm::Service& service() { return *service_; }
+  dpm::PoolFile& pool() { return *pool_; }
   kn::Shared& shared() { return shared_; }
 
   /// One turn of the worker, of the control lcore and, unless the DPM is held, of the service; time
-  /// moves by a microsecond.
+  /// moves by turn_ns.
   void turn();
   void turns(int n);
   /// Turns until the KN serves; fails the test after a bound.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ingress/ingress.h"
+#include "test/support/allocations.h"
 #include "wire/format.h"
 
 namespace dinomo::test {
@@ -28,6 +29,7 @@ class LoopbackQueue final : public ingress::Queue {
   size_t open_buffers() const { return buffers_; }  // allocated, neither sent nor dropped
 
   uint32_t receive(std::span<ingress::Datagram> out) noexcept override {
+    const Counting none(false);
     uint32_t n = 0;
     while (n < out.size() && !waiting_.empty()) {
       held_.push_back(std::make_unique<Sent>(std::move(waiting_.front())));
@@ -38,11 +40,13 @@ class LoopbackQueue final : public ingress::Queue {
     return n;
   }
   void release(std::span<ingress::Datagram> datagrams) noexcept override {
+    const Counting none(false);
     for (const ingress::Datagram& d : datagrams) {
       std::erase_if(held_, [&](const auto& h) { return h.get() == d.handle; });
     }
   }
   ingress::TransmitBuffer allocate(const ingress::Peer& peer) noexcept override {
+    const Counting none(false);
     if (buffers_ == buffers_max) {
       ++counters_.no_buffer;
       return {};
@@ -52,6 +56,7 @@ class LoopbackQueue final : public ingress::Queue {
     return {*bytes, peer, bytes};
   }
   void send(const ingress::TransmitBuffer& buffer, size_t bytes) noexcept override {
+    const Counting none(false);
     std::unique_ptr<std::vector<std::byte>> owned(
         static_cast<std::vector<std::byte>*>(buffer.handle));
     owned->resize(bytes);
@@ -64,6 +69,7 @@ class LoopbackQueue final : public ingress::Queue {
     --buffers_;
   }
   bool send_pieces(const ingress::Peer& peer, std::span<const Bytes> pieces) noexcept override {
+    const Counting none(false);
     Sent& sent = sent_.emplace_back(peer);
     for (const Bytes piece : pieces) {
       sent.payload.insert(sent.payload.end(), piece.begin(), piece.end());

@@ -42,6 +42,7 @@ class MemorySpace final : public pool::Space {
     const std::lock_guard lock(mutex_);
     std::erase_if(objects_, [&](const auto& o) { return o.second.offset == offset; });
   }
+  uint64_t segments_left(uint64_t bytes) noexcept override { return (limit_ - used_) / bytes; }
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override {
     std::vector<pool::SpaceObject> found;
     for (const auto& [t, object] : objects_) {

@@ -24,7 +24,8 @@ class SteadyClock final : public Clock {
 class HandClock final : public Clock {
  public:
   uint64_t now_ns() noexcept override { return now; }
-  uint64_t unix_ms() noexcept override { return 1'700'000'000'000 + now / 1'000'000; }
+  uint64_t unix_ms() noexcept override { return unix_now_ms(); }
+  uint64_t unix_now_ms() const noexcept { return 1'700'000'000'000 + now / 1'000'000; }
   void advance_ms(uint64_t ms) noexcept { now += ms * 1'000'000; }
 
   uint64_t now = 1'000'000'000;

@@ -266,6 +266,11 @@ class Cluster:
         options = {"capture_output": True, "text": True, "timeout": 300, **options}
         return subprocess.run(self.in_client(command), **options)
 
+    def in_kn(self, command, **options):
+        """Runs a command beside the KN: in its namespace, with the kernel's own network there."""
+        options = {"capture_output": True, "text": True, "timeout": 300, **options}
+        return subprocess.run(self._in_kn_namespace(command), **options)
+
     @property
     def server(self):
         return f"[{self.SERVER_IP6}]" if self.ip6 else self.SERVER_IP

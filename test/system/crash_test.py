@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Kills dinomo-dpm, dinomo-kn and both at random moments under write load, restarts them and reads
 back every acknowledged write; before some restarts the unmerged end of every log is overwritten
-with garbage, as a torn write would leave it.
+with garbage, as a torn write would leave it. Whenever nobody has the pool, dinomo-dpm --check looks at it.
 
     crash_test.py BUILD_DIR [--kills N] [--seed S] [--fabric shm|mlx5-soft|verbs-soft]
 """
@@ -27,6 +27,16 @@ def ask(writer, line):
     return json.loads(answer)
 
 
+def check_pool(c):
+    """Nobody uses the pool: what a crash left of it has to be clean."""
+    found = subprocess.run([c.program("dinomo-dpm"), "--pool", c.path("pool"), "--check", "--json"],
+                           stdout=subprocess.PIPE, text=True, check=False)
+    report = json.loads(found.stdout)
+    if found.returncode != 0 or report["totals"]["items"] == 0:
+        raise RuntimeError(f"dinomo-dpm --check, status {found.returncode}: {found.stdout}")
+    return report["totals"]["entries_unmerged"]
+
+
 def run(build, kills, seed, fabric):
     chance = random.Random(seed)
     with cluster.Cluster(build, fabric=fabric) as c:
@@ -37,7 +47,7 @@ def run(build, kills, seed, fabric):
             c.in_client([c.tool("ack_writer"), "--server", c.SERVER_IP, "--seed", str(seed),
                          "--deadline-ms", "20000"]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        torn = 0
+        torn = checked = unmerged = 0
         try:
             for round_number in range(kills):
                 ask(writer, "go")
@@ -47,6 +57,9 @@ def run(build, kills, seed, fabric):
                     c.kill(victim, signal.SIGKILL)
                 if set(victims) == {"dpm", "kn"} and chance.random() < 0.7:
                     torn += torn_tail.overwrite(c.path("pool"), chance)
+                if set(victims) == {"dpm", "kn"}:
+                    unmerged += check_pool(c)
+                    checked += 1
                 for victim in victims:
                     (c.start_dpm if victim == "dpm" else lambda: c.start_kn("--cache-bytes", "2m"))()
                 c.wait_serving()
@@ -64,9 +77,11 @@ def run(build, kills, seed, fabric):
             writer.kill()
             writer.wait()
         print(f"{kills} kills, {torn} torn tails, {report['acked']} acknowledged writes, "
-              f"{report['checked']} reads checked, no violation")
+              f"{report['checked']} reads checked, no violation; {checked} crashed pools clean by --check, "
+              f"{unmerged} entries unmerged in them")
         check = cluster.Checks("crash_test.py")
         c.end_in_order(check)  # also asks the device, where there is one, what it found
+        check.equal("entries left unmerged by an orderly end", check_pool(c), 0)
         return check.finish()
 
 

@@ -80,7 +80,7 @@ def check_files(installed, check):
 
 
 def compile_examples(installed, folder, check):
-    """Returns the programs by name."""
+    """Returns the commands of all examples by name."""
     examples = os.path.join(installed.prefix, "share", "doc", "dinomo", "examples")
     programs = {}
     found = [c for c in C_COMPILERS if shutil.which(c)]
@@ -96,7 +96,10 @@ def compile_examples(installed, folder, check):
             done = run(*command, os.path.join(examples, name), "-o", program,
                        *installed.flags("--cflags", "--libs"))
             if check(f"{compiler} compiles {name}", done.returncode == 0, done.stderr):
-                programs[os.path.basename(program)] = program
+                programs[os.path.basename(program)] = [program]
+    for name in sorted(os.listdir(examples)):
+        if name.endswith(".py"):
+            programs[name] = [sys.executable, os.path.join(examples, name)]
     return programs
 
 
@@ -123,16 +126,17 @@ def main():
         check_files(installed, check)
         compile_headers(installed, c.directory, check)
         programs = compile_examples(installed, c.directory, check)
-        environment = {**os.environ, "LD_LIBRARY_PATH": installed.libdir}
+        environment = {**os.environ, "LD_LIBRARY_PATH": installed.libdir,
+                       "PYTHONPATH": os.path.dirname(installed.find("aio.py"))}
         for name, program in programs.items():
-            done = c.client([program, "no-such-host.invalid"], env=environment)
+            done = c.client([*program, "no-such-host.invalid"], env=environment)
             check(f"{name} without a host says so", done.returncode == 1 and "unknown host" in done.stderr,
                   done.stdout + done.stderr)
         c.start_dpm()
         c.start_kn()
         c.wait_serving()
         for name, program in programs.items():
-            done = c.client([program, c.server], env=environment)
+            done = c.client([*program, c.server], env=environment)
             check(f"{name} runs", done.returncode == 0, done.stdout + done.stderr)
     return check.finish()
 

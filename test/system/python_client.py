@@ -58,12 +58,7 @@ class Blocking(unittest.TestCase):
         results = self.client.call_many([op.put("a", "1"), op.get("absent"), op.get(""), op.delete("many1")])
         self.assertEqual([r.status.name for r in results], ["OK", "NOT_FOUND", "INVALID", "OK"])
 
-    def need_all_operations(self):
-        if self.client.call(op.incr("supported?")).status == dinomo.Status.UNSUPPORTED:
-            self.skipTest("the KN does not serve this operation yet")
-
     def test_conditional(self):
-        self.need_all_operations()
         c = self.client
         for key in ("cond", "cond2", "text"):
             c.delete(key)
@@ -87,7 +82,6 @@ class Blocking(unittest.TestCase):
             c.cas("cond2", latest, "x")
 
     def test_counters(self):
-        self.need_all_operations()
         c = self.client
         c.delete("count")
         with self.assertRaises(dinomo.NotFound):
@@ -103,7 +97,6 @@ class Blocking(unittest.TestCase):
             c.incr("text")
 
     def test_expiry(self):
-        self.need_all_operations()
         c = self.client
         c.put("short", "v", ttl_ms=10_000)
         self.assertGreater(c.get_item("short").expiry_unix_ms, time.time() * 1000 - 60_000)

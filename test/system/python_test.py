@@ -5,10 +5,12 @@ for its library; then python_client.py against a real KN.
 
 Usage: python_test.py BUILD
 """
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 
 from cluster import Checks, Cluster, need_root
 
@@ -73,6 +75,36 @@ def check_loading(build, check):
               done.stdout + done.stderr[-300:])
 
 
+def check_top(build, c, check):
+    """dinomo-top, while a load runs."""
+    top = [sys.executable, os.path.join(ROOT, "usertools", "dinomo-top.py"), "--server", c.server]
+    options = {"env": environment(build)}
+    load = subprocess.Popen(c.in_client([c.program("dinomo-bench"), "--server", c.server, "--quiet", "--keys",
+                                         "1000", "--workload", "a", "--seconds", "60"]),
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        rows, deadline = [{}], time.monotonic() + 50
+        while not (rows[0].get("writes_per_s") and rows[0].get("gets_per_s")) and time.monotonic() < deadline:
+            done = c.client([*top, "--json", "--count", "1", "--interval-s", "0.5"], **options)
+            rows = [json.loads(line) for line in done.stdout.splitlines()] or [{}]
+        seen = rows[0]
+        check("dinomo-top sees the load", len(rows) == 1 and seen.get("gets_per_s", 0) > 0
+              and seen.get("writes_per_s", 0) > 0 and 0 <= seen["value_hit_share"] <= 1
+              and 0 <= seen["rts_per_get"] < 3 and seen["kn_slot"] == 0, done.stdout + done.stderr)
+        done = c.client([*top, "--count", "2", "--interval-s", "0.1"], **options)
+        lines = done.stdout.splitlines()
+        check("and prints tables", done.returncode == 0 and len(lines) == 4 and "RT/GET" in lines[0]
+              and "%" in lines[1], done.stdout + done.stderr)
+    finally:
+        load.terminate()
+        load.wait()
+    done = c.client([*top[:-1], "127.0.0.1:9"], **options)
+    check("without a server it says so", done.returncode == 1 and done.stderr.startswith("dinomo-top: "),
+          done.stdout + done.stderr)
+    done = c.client([*top, "--interval-s", "0"], **options)
+    check("wrong arguments", done.returncode == 2 and "0.1 to 3600" in done.stderr, done.stderr)
+
+
 def main():
     need_root()
     check = Checks(" ".join(sys.argv))
@@ -87,6 +119,7 @@ def main():
         done = c.client([sys.executable, tests, "-v"], env={**environment(build), "DINOMO_SERVER": c.server})
         print(done.stdout + done.stderr)
         check("python_client.py", done.returncode == 0)
+        check_top(build, c, check)
     return check.finish()
 
 

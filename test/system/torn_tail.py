@@ -34,7 +34,7 @@ def end_of_entries(pool, at, segment_bytes, generation):
     return position
 
 
-def overwrite(path, chance, segment_bytes=8 << 20, tear_bytes=4096):
+def overwrite(path, chance, segment_bytes=(8 << 20) - 64, tear_bytes=4096):
     """Returns how many segments were torn."""
     torn = 0
     with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as pool:

@@ -114,7 +114,7 @@ class WireClient:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.lose, self.wanted_window = lose, window
+        self.lose, self.wanted_window, self.window = lose, window, 1
         self.seed = Kn(address, port)
         self.kns = {}  # by slot
         self.owner, self.ring_version = [], 0
@@ -178,6 +178,7 @@ class WireClient:
                 raise RuntimeError(f"HELLO: {answer}")
             time.sleep(0.05)
         kn.hello = Hello(*HELLO_REPLY.unpack(answer.value))
+        self.window = min(self.wanted_window or kn.hello.window, kn.hello.window)
         kn.kn_slot = kn.hello.kn_slot
         if kn.hello.session != self.session:
             self.session, self.mutations = kn.hello.session, 0
@@ -244,14 +245,13 @@ class WireClient:
     def call(self, *requests):
         """Carries out requests; the answers in their order. Mutations get their sequences here, and keep
         them through all repeats."""
-        work = [[request, None] for request in requests]  # request, sequence
+        work = [[request, None, False] for request in requests]  # request, sequence, answered
         answers = [None] * len(work)
         deadline, wait_s = time.monotonic() + self.DEADLINE_S, self.FIRST_RETRY_S
         while None in answers:
             if time.monotonic() > deadline:
                 raise TimeoutError("no answer")
-            window = self.wanted_window if self.seed.hello is None else self.seed.hello.window
-            open_now = [i for i, a in enumerate(answers) if a is None][:window]
+            open_now = [i for i, a in enumerate(answers) if a is None]
             waiting, pause_s = self.send_all(work, open_now), 0
             until = time.monotonic() + wait_s
             before = len(waiting)
@@ -266,35 +266,49 @@ class WireClient:
         return answers
 
     def send_all(self, work, indices):
-        """Packs by owner and worker, and sends. Returns {sequence: index}."""
+        """Sends what may be sent now. Returns {sequence: index}."""
         waiting, queues = {}, collections.defaultdict(list)
         for i in indices:
             request = work[i][0]
             kn, worker = self.route(request.key) if request.key else (self.seed, 0)
             if kn is None:
-                self.owner = []
+                self.owner = []  # nobody owns it now: fetch the ring again
                 continue
             if kn.hello is None:
                 self.say_hello(kn, worker)
-            queues[kn, worker].append(i)
-        for (kn, worker), members in queues.items():
-            batch, size = [], DATAGRAM.size
-            for i in members:
-                request, sequence = work[i]
-                if sequence is None:
-                    if is_mutation(request.opcode):
-                        self.mutations += 1
-                    sequence = self.mutations if is_mutation(request.opcode) else self.other_sequence()
-                    work[i][1] = sequence
-                waiting[sequence] = i
-                one = message(request, sequence)
-                if batch and size + len(one) > kn.hello.datagram_bytes_max:
-                    self.send(kn, worker, self.requests(kn, batch))
-                    batch, size = [], DATAGRAM.size
-                batch.append(one)
-                size += len(one)
-            self.send(kn, worker, self.requests(kn, batch))
+            if work[i][1] is None:
+                work[i][1] = self.next_sequence(request.opcode, work)
+            if work[i][1] is not None:
+                waiting[work[i][1]] = i
+                queues[kn, worker].append(message(request, work[i][1]))
+        for (kn, worker), messages in queues.items():
+            self.pack(kn, worker, messages)
         return waiting
+
+    def next_sequence(self, opcode, work):
+        """None for a mutation that the window does not allow yet."""
+        if not is_mutation(opcode):
+            return self.other_sequence()
+        if self.mutations + 1 - self.oldest_mutation(work) >= self.window:
+            return None
+        self.mutations += 1
+        return self.mutations
+
+    def oldest_mutation(self, work):
+        open_now = (sequence for request, sequence, answered in work
+                    if sequence is not None and is_mutation(request.opcode) and not answered)
+        return min(open_now, default=self.mutations + 1)
+
+    def pack(self, kn, worker, messages):
+        """As many messages in a datagram as fit; a large one alone."""
+        batch, size = [], DATAGRAM.size
+        for one in messages:
+            if batch and size + len(one) > kn.hello.datagram_bytes_max:
+                self.send(kn, worker, self.requests(kn, batch))
+                batch, size = [], DATAGRAM.size
+            batch.append(one)
+            size += len(one)
+        self.send(kn, worker, self.requests(kn, batch))
 
     def requests(self, kn, batch):
         return datagram(batch, self.session, kn.hello.cookie, self.ring_version)
@@ -311,7 +325,7 @@ class WireClient:
         elif answer.status == SESSION_LOST:
             raise RuntimeError("session lost: a new one has to be begun by the caller")
         else:
-            answers[i] = answer
+            answers[i], work[i][2] = answer, True
         return 0
 
     # operations

@@ -27,7 +27,6 @@ class Status(enum.IntEnum):
     TOO_LARGE = 33
     UNSUPPORTED = 34
     BAD_VERSION = 35
-    TOO_OLD = 36
     NO_SPACE = 68
     INTERNAL = 96
     TIMEOUT = 128
@@ -102,7 +101,7 @@ class OutcomeUnknown(DinomoError):
 _ERRORS = {Status.NOT_FOUND: NotFound, Status.EXISTS: Exists, Status.NOT_STORED: NotStored,
            Status.NOT_NUMBER: NotNumber, Status.INVALID: InvalidArgument, Status.TOO_LARGE: InvalidArgument,
            Status.TIMEOUT: Timeout, Status.UNREACHABLE: Unreachable, Status.UNKNOWN_HOST: Unreachable,
-           Status.OUTCOME_UNKNOWN: OutcomeUnknown, Status.TOO_OLD: OutcomeUnknown}
+           Status.OUTCOME_UNKNOWN: OutcomeUnknown}
 
 Item = collections.namedtuple("Item", "value version item_flags expiry_unix_ms")
 KnInfo = collections.namedtuple("KnInfo", "kn_slot address workers partitions state")

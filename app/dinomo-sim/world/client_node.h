@@ -49,6 +49,7 @@ class ClientNode {
   /// All operations asked for and ended.
   bool finished() const noexcept { return started_ == load_.operations && in_flight_ == 0; }
   uint32_t in_flight() const noexcept { return in_flight_; }
+  const std::string& ip() const noexcept { return options_.ip; }
   uint64_t answered() const noexcept { return answered_; }
   uint64_t given_up() const noexcept { return given_up_; }
   const sim::History& history() const noexcept { return history_; }

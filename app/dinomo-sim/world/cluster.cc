@@ -3,54 +3,97 @@
 
 #include <algorithm>
 
+#include "ring/ring.h"
+
 namespace dinomo::world {
 
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
 
+std::string ip_of_slot(uint16_t kn_slot) { return "10.0.1." + std::to_string(1 + kn_slot); }
+
+uint16_t owner_of_partition(uint32_t partition, uint64_t kns) noexcept {
+  return static_cast<uint16_t>(partition % kns);
+}
+
 }  // namespace
 
 Cluster::Cluster(const Scenario& s, uint64_t seed, Environment* environment)
-    : scenario_(s), environment_(environment), id_(environment->loop.add(this)), random_(seed) {
+    : scenario_(s), environment_(environment), random_(seed) {
   set_networks(true);
+  make_dpm();
+  make_ring();
+  for (uint16_t slot = 0; slot < s.kns; ++slot) add_kn(slot, "kn" + std::to_string(slot));
+  for (uint32_t c = 0; c < s.clients; ++c) {
+    clients_.push_back(std::make_unique<ClientNode>(environment, client_options(c)));
+  }
+  forger_ =
+      std::make_unique<Forger>(environment, Forger::Options{.count = s.forgeries,
+                                                            .window_ns = s.fault_window_ms * kMs,
+                                                            .keys = static_cast<uint32_t>(s.keys),
+                                                            .seed = random_.next()});
+  faults_ = std::make_unique<Faults>(this, s, random_.next());
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::make_dpm() {
+  const Scenario& s = scenario_;
   DpmOptions dpm;
   dpm.pool_bytes = s.pool_mib << 20;
   dpm.index_buckets = s.index_buckets;
   dpm.geometry.segment_bytes = s.segment_kib << 10;
-  dpm.geometry.kn_slots = 4;
-  dpm.geometry.workers_per_kn = 8;
+  dpm.geometry.kn_slots = kKnSlots;
+  dpm.geometry.workers_per_kn = kWorkersPerKn;
   dpm.geometry.session_count = 64;
   dpm.service.merge_workers = 0;
   dpm.service.reclaim_grace_ms = static_cast<uint32_t>(s.reclaim_grace_ms);
+  dpm.costs.turn_ns = s.dpm_turn_ns;
   dpm.clock = clock_faults();
   dpm.seed = random_.next();
-  dpms_.push_back(std::make_unique<DpmNode>(environment, dpm));
+  dpms_.push_back(std::make_unique<DpmNode>(environment_, dpm));
   start_dpm(dpms_.back().get());
+}
+
+/// Written into the pool once; the KNs take it as it is.
+void Cluster::make_ring() {
+  ring::Ring ring;
+  ring.version = 1;
+  for (uint32_t p = 0; p < ring.owner.size(); ++p) {
+    ring.owner[p] = owner_of_partition(p, scenario_.kns);
+  }
+  for (uint16_t slot = 0; slot < scenario_.kns; ++slot) {
+    members_.push_back({ingress::parse_address(ip_of_slot(slot))->address, slot, wire::kDefaultPort,
+                        static_cast<uint16_t>(scenario_.workers),
+                        static_cast<uint16_t>(pool::KnState::kActive)});
+  }
+  sim::PoolMemory& memory = dpms_.front()->memory();
+  const uint64_t at = memory.superblock().ring_offset + sizeof(pool::RingRecord);
+  store(memory.at(at), ring::to_record(ring));  // odd versions lie in the second place
+  memory.persist_now(at, sizeof(pool::RingRecord));
+}
+
+void Cluster::add_kn(uint16_t kn_slot, const std::string& name) {
+  const Scenario& s = scenario_;
   KnOptions kn;
+  kn.name = name;
+  kn.kn_slot = kn_slot;
+  kn.ip = ip_of_slot(kn_slot);
+  kn.number = static_cast<uint8_t>(kns_.size());
+  kn.members = members_;
   kn.workers = static_cast<uint16_t>(s.workers);
   kn.worker.cache.budget_bytes = s.cache_kib << 10;
+  kn.worker.staging_bytes = s.staging_kib << 10;
   kn.worker.unmerged_log2 = 12;
   kn.worker.sessions_max = 64;
   kn.worker.fetches_max = 32;
   kn.lease_us = static_cast<uint32_t>(s.lease_ms * 1000);
   kn.heartbeat_us = static_cast<uint32_t>(s.heartbeat_ms * 1000);
   kn.clock = clock_faults();
-  kns_.push_back(std::make_unique<KnNode>(environment, kn));
+  kns_.push_back(std::make_unique<KnNode>(environment_, kn));
   kns_.back()->start();
-  for (uint32_t c = 0; c < s.clients; ++c) {
-    clients_.push_back(std::make_unique<ClientNode>(environment, client_options(c)));
-  }
-  plan(Fault::kKnKill, s.kn_kills);
-  plan(Fault::kKnPause, s.kn_pauses);
-  plan(Fault::kDpmKill, s.dpm_kills);
-  plan(Fault::kPowerFailure, s.power_failures);
-  plan(Fault::kDpmPause, s.dpm_pauses);
-  plan(Fault::kPartition, s.partitions);
-  plan(Fault::kLinkCut, s.link_cuts);
 }
-
-Cluster::~Cluster() { environment_->loop.remove(id_); }
 
 ClientOptions Cluster::client_options(uint32_t number) {
   const Scenario& s = scenario_;
@@ -98,22 +141,22 @@ void Cluster::set_networks(bool faulty) {
   n.jitter_ns = s.jitter_us * 1000;
   n.loss_ppm = ppm(s.loss_ppm);
   n.duplicate_ppm = ppm(s.duplicate_ppm);
+  n.duplicate_late_ns = s.duplicate_late_ms * kMs;
   n.reorder_ppm = ppm(s.reorder_ppm);
   n.corrupt_ppm = ppm(s.corrupt_ppm);
+  n.misroute_ppm = ppm(s.misroute_ppm);
   environment_->network.set_faults(n);
   fabric::sim::FabricFaults f;
+  f.delay_ns = s.fabric_delay_ns;
   f.jitter_ns = s.fabric_jitter_ns;
+  f.verb_ns = s.verb_ns;
+  f.bytes_per_us = s.bytes_per_us;
+  f.reads_in_flight_max = static_cast<uint32_t>(s.reads_in_flight);
   f.straggler_ppm = ppm(s.straggler_ppm);
+  f.late_ppm = ppm(s.late_ppm);
+  f.late_ns = s.late_ms * kMs;
   f.tear_ppm = ppm(s.tear_ppm);
   environment_->fabric.set_faults(f);
-}
-
-void Cluster::plan(Fault fault, uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) at(random_.below(scenario_.fault_window_ms * kMs), fault);
-}
-
-void Cluster::at(uint64_t at_ns, Fault fault) {
-  environment_->loop.at(at_ns, id_, static_cast<uint64_t>(fault));
 }
 
 void Cluster::start_dpm(DpmNode* node) {
@@ -123,76 +166,45 @@ void Cluster::start_dpm(DpmNode* node) {
   }
 }
 
-void Cluster::on_event(uint64_t argument) {
-  if (healed_) return;
-  KnNode& kn = *kns_[random_.below(kns_.size())];
-  DpmNode& dpm = *dpms_[random_.below(dpms_.size())];
-  const uint64_t now = environment_->loop.now_ns();
-  const uint64_t later = now + 1 + random_.below(scenario_.outage_ms * kMs);
-  const auto ip = ingress::parse_address(kn.options().ip)->address;
-  switch (static_cast<Fault>(argument)) {
-    case Fault::kKnKill:
-      if (!kn.running()) return;
-      ++injected_["kn kill"];
-      kn.kill();
-      at(later, Fault::kKnStart);
-      return;
-    case Fault::kKnStart:
-      for (const auto& node : kns_) {
-        if (!node->running()) node->start();
-      }
-      return;
-    case Fault::kKnPause: {
-      ++injected_["kn pause"];
-      const uint64_t pause_ns = random_.below(2 * scenario_.lease_ms * kMs);
-      environment_->say(kn.name(), "paused for " + std::to_string(pause_ns / 1000) + " us");
-      kn.pause(now + pause_ns);
-      return;
-    }
-    case Fault::kDpmKill:
-    case Fault::kPowerFailure:
-      if (!dpm.running()) return;
-      if (static_cast<Fault>(argument) == Fault::kDpmKill) {
-        ++injected_["dpm kill"];
-        dpm.kill();
-      } else {
-        ++injected_["power failure"];
-        dpm.fail_power();
-      }
-      at(later, Fault::kDpmStart);
-      return;
-    case Fault::kDpmStart:
-      for (const auto& node : dpms_) start_dpm(node.get());
-      return;
-    case Fault::kDpmPause:
-      ++injected_["dpm pause"];
-      dpm.pause(later);
-      return;
-    case Fault::kPartition:
-      ++injected_["partition"];
-      environment_->network.isolate(ip, true);
-      at(later, Fault::kPartitionEnd);
-      return;
-    case Fault::kPartitionEnd: environment_->network.isolate(ip, false); return;
-    case Fault::kLinkCut:
-      ++injected_["link cut"];
-      environment_->fabric.cut(kn.options().kn_slot, true);
-      at(later, Fault::kLinkMend);
-      return;
-    case Fault::kLinkMend: environment_->fabric.cut(kn.options().kn_slot, false); return;
+void Cluster::start_dpms() {
+  for (const auto& dpm : dpms_) start_dpm(dpm.get());
+}
+
+void Cluster::start_kns() {
+  for (const auto& kn : kns_) {
+    if (!kn->running() && !kn->retired()) kn->start();
   }
 }
 
-void Cluster::heal() {
-  healed_ = true;
-  environment_->say("faults", "end");
-  set_networks(false);
+void Cluster::replace_kn(uint16_t kn_slot) {
+  add_kn(kn_slot, "kn" + std::to_string(kn_slot) + "-" + std::to_string(kns_.size()));
+}
+
+void Cluster::keep_one_kn(uint16_t kn_slot) {
+  KnNode* keep = nullptr;
   for (const auto& kn : kns_) {
-    environment_->network.isolate(ingress::parse_address(kn->options().ip)->address, false);
-    environment_->fabric.cut(kn->options().kn_slot, false);
-    if (!kn->running()) kn->start();
+    if (kn->options().kn_slot != kn_slot || kn->retired()) continue;
+    if (keep == nullptr || kn->serving() || !keep->serving()) keep = kn.get();
   }
-  for (const auto& dpm : dpms_) start_dpm(dpm.get());
+  for (const auto& kn : kns_) {
+    if (kn->options().kn_slot == kn_slot && kn.get() != keep) kn->retire();
+  }
+}
+
+KnNode* Cluster::running_kn(uint16_t kn_slot) noexcept {
+  const auto newest = std::ranges::find_if(kns_.rbegin(), kns_.rend(), [&](const auto& kn) {
+    return kn->options().kn_slot == kn_slot && kn->running();
+  });
+  return newest == kns_.rend() ? nullptr : newest->get();
+}
+
+void Cluster::heal() {
+  environment_->say("faults", "end");
+  faults_->end();
+  set_networks(false);
+  start_dpms();
+  for (uint16_t slot = 0; slot < scenario_.kns; ++slot) keep_one_kn(slot);
+  start_kns();
 }
 
 bool Cluster::clients_finished() const noexcept {
@@ -209,18 +221,29 @@ bool Cluster::run_until(const std::function<bool()>& condition, uint64_t limit_n
   return false;
 }
 
+uint16_t Cluster::owner_of(const std::string& key) const noexcept {
+  const uint64_t routing = routing_hash(as_bytes(key));
+  const uint16_t slot = owner_of_partition(partition_of(routing), scenario_.kns);
+  return static_cast<uint16_t>(slot * kWorkersPerKn +
+                               worker_of(routing, static_cast<uint32_t>(scenario_.workers)));
+}
+
 std::map<std::string, uint64_t> Cluster::coverage() const {
-  std::map<std::string, uint64_t> c = injected_;
+  std::map<std::string, uint64_t> c = faults_->injected();
   const sim::NetworkCounters& n = environment_->network.counters();
   c["datagram lost"] = n.lost;
   c["datagram duplicated"] = n.duplicated;
   c["datagram reordered"] = n.reordered;
   c["datagram corrupted"] = n.corrupted;
+  c["datagram misrouted"] = n.misrouted;
   c["datagram partitioned"] = n.partitioned;
   c["datagram to nobody"] = n.nobody;
+  c["datagram to either of two"] = n.two_receivers;
+  c["request forged"] = forger_->sent();
   const fabric::sim::FabricCounters& f = environment_->fabric.counters();
   c["write torn"] = f.torn;
   c["operation late"] = f.stragglers;
+  c["operation very late"] = f.late;
   c["orphan landed"] = f.orphans_landed;
   c["orphan dropped"] = f.orphans_dropped;
   c["operation fenced"] = f.fenced;
@@ -230,20 +253,36 @@ std::map<std::string, uint64_t> Cluster::coverage() const {
     c["retransmission"] += counters.timeouts;
     c["late reply"] += counters.late_replies;
     c["busy"] += counters.busy;
+    c["wrong owner"] += counters.wrong_owner;
     c["session lost"] += counters.sessions > 1 ? counters.sessions - 1 : 0;
     c["given up"] += client->given_up();
   }
+  count_workers(&c);
+  return c;
+}
+
+void Cluster::count_workers(std::map<std::string, uint64_t>* coverage) const {
+  std::map<std::string, uint64_t>& c = *coverage;
   for (const auto& kn : kns_) {
     if (!kn->running()) continue;
     for (const auto& w : kn->workers()) {
       const kn::WorkerStats& s = w->stats();
       c["value hit"] += s.value_hits.get();
+      c["shortcut hit"] += s.shortcut_hits.get();
+      c["unmerged hit"] += s.unmerged_hits.get();
+      c["stale shortcut"] += s.stale_shortcuts.get();
+      c["index retry"] += s.index_retries.get();
+      c["fetch joined"] += s.joined.get();
+      c["eviction"] += s.evictions.get();
+      c["demotion"] += s.demotions.get();
+      c["promotion"] += s.promotions.get();
       c["deferred"] += s.deferred.get();
+      c["duplicate"] += s.duplicates.get();
       c["expired"] += s.expired.get();
       c["refused: lease"] += s.refused_lease.get();
+      c["refused: session"] += s.refused_session.get();
     }
   }
-  return c;
 }
 
 }  // namespace dinomo::world

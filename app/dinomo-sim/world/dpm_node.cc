@@ -15,6 +15,7 @@ constexpr uint64_t kIdleNs = 1'000'000;
 
 DpmNode::DpmNode(Environment* environment, const DpmOptions& options)
     : environment_(environment),
+      id_(environment->loop.add(this)),
       options_(options),
       clock_(&environment->loop, options.clock),
       memory_(options.pool_bytes, options.seed) {
@@ -23,13 +24,40 @@ DpmNode::DpmNode(Environment* environment, const DpmOptions& options)
   }
 }
 
-DpmNode::~DpmNode() { kill(); }
+DpmNode::~DpmNode() {
+  kill();
+  environment_->loop.remove(id_);
+}
+
+uint32_t DpmNode::turn() {
+  if (target_ == nullptr) return 0;
+  const uint32_t work = service_->poll();
+  if (memory_.stopped()) {
+    // It stopped within this turn: the rest of the turn never was, and nobody reaches it any more.
+    memory_.stop();
+    target_.reset();
+    environment_->loop.at(environment_->loop.now_ns(), id_, 0);
+  }
+  return work;
+}
+
+/// The turn is over: now the process can go.
+void DpmNode::on_event(uint64_t) {
+  if (target_ == nullptr) kill();
+  if (on_stopped) on_stopped();
+}
 
 Status DpmNode::start() {
   auto service = dpm::Service::start(
       memory_, clock_, options_.service,
       [this](const std::string& text) { environment_->say(options_.name, text); }, &why_);
   if (!service) return service.error();
+  if (memory_.stopped()) {
+    memory_.stop();
+    environment_->say(options_.name, "stopped in the middle of its recovery");
+    if (on_stopped) on_stopped();
+    return Status::kOk;
+  }
   service_ = std::move(*service);
   const pool::Superblock& s = memory_.superblock();
   fabric::PoolExport exported;
@@ -44,7 +72,7 @@ Status DpmNode::start() {
   target_ = std::move(*target);
   service_->serve(*target_);
   lcore_ = std::make_unique<Lcore>(
-      &environment_->loop, &environment_->fabric, LcoreCosts{}, [this] { return service_->poll(); },
+      &environment_->loop, &environment_->fabric, options_.costs, [this] { return turn(); },
       [] { return kIdleNs; });
   static_cast<fabric::sim::SimTarget*>(target_.get())->landed =
       [this](uint64_t offset, uint64_t bytes, bool persistent) {
@@ -57,7 +85,9 @@ Status DpmNode::start() {
 
 void DpmNode::kill() {
   if (!service_) return;
-  environment_->say(options_.name, "killed");
+  environment_->say(options_.name,
+                    target_ != nullptr ? "killed" : "stopped in the middle of a turn");
+  memory_.stop_at_drain(0, false);
   lcore_.reset();
   service_.reset();
   target_.reset();

@@ -49,7 +49,7 @@ void KnNode::make_workers() {
   config.workers = options_.workers;
   // A new secret at every start, as the appliance draws one.
   config.cookie_secret[0] = static_cast<uint8_t>(starts_);
-  config.cookie_secret[1] = static_cast<uint8_t>(options_.kn_slot);
+  config.cookie_secret[1] = options_.number;
   if (options_.workers > 1 && config.cache.policy == cache::Policy::kDac) {
     auto pages = cache::make_page_pool(config.cache, options_.workers);
     if (pages) cache_pages_ = std::move(*pages);  // else too small to be divided
@@ -79,6 +79,7 @@ void KnNode::make_control() {
   cluster::KnControlConfig config;
   config.address = ingress::mapped_ipv4(ingress_->endpoint().ipv4[0]);
   config.workers = options_.workers;
+  config.members = options_.members;
   config.name = options_.name;
   config.lease_us = options_.lease_us;
   config.heartbeat_us = options_.heartbeat_us;

@@ -21,6 +21,8 @@ struct KnOptions {
   std::string ip = "10.0.1.1";
   std::string dpm = "dpm0";
   uint16_t kn_slot = 0;
+  uint8_t number = 0;                   // of the process, in its cluster
+  std::vector<wire::KnRecord> members;  // of a cluster whose ring does not change
   uint16_t workers = 1;
   kn::WorkerConfig worker;
   uint32_t lease_us = 1'000'000;
@@ -39,6 +41,12 @@ class KnNode {
   /// kill -9. What its cards had taken may land still.
   void kill();
   bool running() const noexcept { return control_ != nullptr; }
+  /// Kills it for good.
+  void retire() {
+    kill();
+    retired_ = true;
+  }
+  bool retired() const noexcept { return retired_; }
   /// Takes no turn until `until_ns`, as if stopped by a signal or a hypervisor.
   void pause(uint64_t until_ns);
   bool serving() const noexcept;
@@ -59,6 +67,7 @@ class KnNode {
   const KnOptions options_;
   sim::NodeClock clock_;
   uint64_t starts_ = 0;
+  bool retired_ = false;
   std::unique_ptr<rte_rcu_qsbr, FreeAligned> rcu_;
   std::unique_ptr<kn::Shared> shared_;
   std::unique_ptr<ingress::Ingress> ingress_;

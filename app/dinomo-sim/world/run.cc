@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sim/checker.h"
+#include "world/checks.h"
 #include "world/cluster.h"
 
 namespace dinomo::world {
@@ -81,6 +84,12 @@ std::string check_history(const Scenario& scenario, RunReport* all) {
   return fmt::format("not linearizable: key {}: {}", r.key, r.explanation);
 }
 
+/// Nothing that makes a read take more than its table says.
+bool is_calm(const Scenario& s) {
+  return s.index_buckets >= 4 * s.keys &&
+         std::ranges::all_of(knobs(), [&](const Knob& k) { return !k.fault || s.*k.value == 0; });
+}
+
 std::string judge(Cluster* cluster, const Scenario& scenario, RunReport* report) {
   if (!cluster->run_until([&] { return cluster->clients_finished(); }, scenario.limit_ms * kMs)) {
     if (!cluster->broken().empty()) return cluster->broken();
@@ -91,13 +100,25 @@ std::string judge(Cluster* cluster, const Scenario& scenario, RunReport* report)
   std::string failure = check_progress(cluster);
   report->virtual_ns = cluster->environment().loop.now_ns();
   if (failure.empty()) failure = check_leaks(cluster, scenario);
+  if (failure.empty() && !cluster->run_until([&] { return idle(cluster); }, kProgressMs * kMs)) {
+    failure = "a worker keeps something waiting for ever";
+  }
+  if (failure.empty()) failure = check_round_trips(cluster, is_calm(scenario));
+  if (failure.empty() && scenario.duplicate_ppm == 0 && cluster->forger().amplified()) {
+    failure = "replies to somebody without a cookie are larger than its requests";
+  }
   for (const auto& c : cluster->clients()) {
     report->operations += c->answered();
     report->given_up += c->given_up();
     report->history.insert(report->history.end(), c->history().begin(), c->history().end());
   }
-  const std::string wrong = check_history(scenario, report);
-  return wrong.empty() ? failure : wrong;
+  // What clients saw says most, and so comes first.
+  for (const std::string& wrong :
+       {check_history(scenario, report), check_no_internal(report->history),
+        check_versions(*cluster, report->history)}) {
+    if (!wrong.empty()) return wrong;
+  }
+  return failure;
 }
 
 }  // namespace

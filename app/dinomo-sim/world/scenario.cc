@@ -14,14 +14,18 @@ namespace dinomo::world {
 namespace {
 
 constexpr std::array kKnobs{
-    Knob{"workers", &Scenario::workers, 1, 8, false, "worker lcores of the KN"},
+    Knob{"kns", &Scenario::kns, 1, 6, false, "KNs, each with its part of the ring"},
+    Knob{"workers", &Scenario::workers, 1, 8, false, "worker lcores of each KN"},
     Knob{"pool_mib", &Scenario::pool_mib, 8, 4096, false, "size of the pool"},
     Knob{"segment_kib", &Scenario::segment_kib, 128, 65536, false, "size of a log segment"},
-    Knob{"index_buckets", &Scenario::index_buckets, 1024, 1 << 24, false, "a power of two"},
+    Knob{"index_buckets", &Scenario::index_buckets, 64, 1 << 24, false, "a power of two"},
     Knob{"cache_kib", &Scenario::cache_kib, 64, 1 << 22, false, "cache of a worker"},
+    Knob{"staging_kib", &Scenario::staging_kib, 512, 1 << 20, false, "of a worker"},
     Knob{"lease_ms", &Scenario::lease_ms, 5, 60000, false, "of a KN"},
     Knob{"heartbeat_ms", &Scenario::heartbeat_ms, 1, 10000, false, "between renewals"},
     Knob{"reclaim_grace_ms", &Scenario::reclaim_grace_ms, 1, 10000, false, "of emptied segments"},
+    Knob{"dpm_turn_ns", &Scenario::dpm_turn_ns, 1, 10'000'000, false,
+         "of the memory node's lcore, at least"},
     Knob{"clients", &Scenario::clients, 1, 200, false, ""},
     Knob{"depth", &Scenario::depth, 1, 512, false, "operations in flight of a client"},
     Knob{"keys", &Scenario::keys, 1, 10'000'000, false, "shared by all clients"},
@@ -33,7 +37,7 @@ constexpr std::array kKnobs{
          "of the mutations: ADD REPLACE CAS TOUCH GAT APPEND PREPEND INCR DECR"},
     Knob{"expiry_percent", &Scenario::expiry_percent, 0, 100, true, "of what is stored"},
     Knob{"ttl_ms", &Scenario::ttl_ms, 1, 1'000'000, false, "of what expires, at most"},
-    Knob{"value_bytes", &Scenario::value_bytes, 1, 1300, false, "at most"},
+    Knob{"value_bytes", &Scenario::value_bytes, 1, 60'000, false, "at most"},
     Knob{"exactly_once", &Scenario::exactly_once, 0, 1, false,
          "0: a mutation that was sent again may count again after a KN lost its log"},
     Knob{"check", &Scenario::check, 0, 1, false, "0: record no history (to measure speed)"},
@@ -41,15 +45,27 @@ constexpr std::array kKnobs{
     Knob{"jitter_us", &Scenario::jitter_us, 0, 1'000'000, false, "at most"},
     Knob{"loss_ppm", &Scenario::loss_ppm, 0, 900'000, true, "datagrams lost"},
     Knob{"duplicate_ppm", &Scenario::duplicate_ppm, 0, 900'000, true, "datagrams doubled"},
+    Knob{"duplicate_late_ms", &Scenario::duplicate_late_ms, 0, 100'000, true,
+         "how late the second one comes, at most"},
     Knob{"reorder_ppm", &Scenario::reorder_ppm, 0, 900'000, true, "datagrams held back"},
     Knob{"corrupt_ppm", &Scenario::corrupt_ppm, 0, 900'000, true, "datagrams damaged"},
+    Knob{"misroute_ppm", &Scenario::misroute_ppm, 0, 900'000, true, "to a neighbouring port"},
+    Knob{"forgeries", &Scenario::forgeries, 0, 100'000, true, "requests with false sessions"},
     Knob{"partitions", &Scenario::partitions, 0, 1000, true, "KN unreachable for clients"},
+    Knob{"fabric_delay_ns", &Scenario::fabric_delay_ns, 0, 1'000'000, false, "one way"},
     Knob{"fabric_jitter_ns", &Scenario::fabric_jitter_ns, 0, 1'000'000, false, "one way"},
+    Knob{"verb_ns", &Scenario::verb_ns, 0, 1'000'000, false, "of a card, for each operation"},
+    Knob{"bytes_per_us", &Scenario::bytes_per_us, 1, 1'000'000, false, "of a card"},
+    Knob{"reads_in_flight", &Scenario::reads_in_flight, 1, 1024, false, "of a queue"},
     Knob{"straggler_ppm", &Scenario::straggler_ppm, 0, 900'000, true, "operations late by 50 us"},
+    Knob{"late_ppm", &Scenario::late_ppm, 0, 900'000, true, "operations later than that"},
+    Knob{"late_ms", &Scenario::late_ms, 0, 10'000, false, "how much later, at most"},
     Knob{"tear_ppm", &Scenario::tear_ppm, 0, 1'000'000, true, "writes that land in two parts"},
     Knob{"link_cuts", &Scenario::link_cuts, 0, 1000, true, "KN cut off from the memory node"},
     Knob{"kn_kills", &Scenario::kn_kills, 0, 1000, true, ""},
     Knob{"kn_pauses", &Scenario::kn_pauses, 0, 1000, true, "for up to two leases"},
+    Knob{"takeovers", &Scenario::takeovers, 0, 1000, true,
+         "a KN is fenced, another process takes its slot and address"},
     Knob{"dpm_kills", &Scenario::dpm_kills, 0, 1000, true, ""},
     Knob{"power_failures", &Scenario::power_failures, 0, 1000, true, "of the memory node"},
     Knob{"dpm_pauses", &Scenario::dpm_pauses, 0, 1000, true, ""},
@@ -139,6 +155,7 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
   Scenario s = base;
   const auto one_in = [&](uint64_t n) { return random.below(n) == 0; };
   const auto up_to = [&](uint64_t n) { return 1 + random.below(n); };
+  s.kns = one_in(2) ? 1 : up_to(4);
   s.workers = up_to(3);
   s.clients = up_to(4);
   s.depth = up_to(8);
@@ -149,25 +166,44 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
   s.delete_percent = random.below(40);
   s.conditional_percent = random.below(60);
   s.value_bytes = one_in(3) ? up_to(1300) : up_to(200);
+  if (one_in(6)) s.value_bytes = up_to(60'000);
+  if (one_in(8)) s.pool_mib = 8;
+  s.staging_kib = one_in(2) ? 512 : 1024;
+  if (one_in(3)) s.index_buckets = 64;
+  if (one_in(3)) s.dpm_turn_ns = up_to(300'000);
+  if (one_in(6)) s.verb_ns = random.below(2000);
+  if (one_in(6)) s.bytes_per_us = up_to(1000);
+  if (one_in(6)) s.reads_in_flight = up_to(4);
   s.think_us = one_in(2) ? 0 : random.below(2000);
   s.lease_ms = 20 + random.below(200);
   s.heartbeat_ms = 1 + s.lease_ms / (3 + random.below(10));
   if (one_in(2)) s.loss_ppm = random.below(200'000);
   if (one_in(2)) s.duplicate_ppm = random.below(200'000);
+  if (s.exactly_once != 0 && one_in(2)) s.duplicate_late_ms = random.below(100);
   if (one_in(2)) s.reorder_ppm = random.below(300'000);
   if (one_in(4)) s.corrupt_ppm = random.below(50'000);
+  if (one_in(4)) s.misroute_ppm = random.below(50'000);
+  if (one_in(3)) s.forgeries = up_to(20);
   if (one_in(4)) s.partitions = up_to(3);
   if (one_in(2)) s.straggler_ppm = random.below(100'000);
+  if (one_in(4)) s.late_ppm = random.below(3'000);
+  s.late_ms = up_to(2 * s.lease_ms);
   if (one_in(2)) s.tear_ppm = random.below(1'000'000);
   if (one_in(4)) s.link_cuts = up_to(2);
   if (one_in(3)) s.kn_kills = up_to(3);
   if (one_in(3)) s.kn_pauses = up_to(3);
+  if (one_in(3)) s.takeovers = up_to(3);
   if (one_in(3)) s.dpm_kills = up_to(3);
   if (one_in(3)) s.power_failures = up_to(3);
   if (one_in(4)) s.dpm_pauses = up_to(3);
   if (one_in(3)) s.drift_ppm = random.below(1000);
   if (one_in(3)) s.unix_skew_ms = random.below(30);
   if (one_in(3)) s.expiry_percent = random.below(50);
+  // What the scenario says holds.
+  const Scenario defaults;
+  for (const Knob& k : kKnobs) {
+    if (base.*k.value != defaults.*k.value) s.*k.value = base.*k.value;
+  }
   return s;
 }
 

@@ -14,14 +14,17 @@ namespace dinomo::world {
 
 struct Scenario {
   // The cluster.
-  uint64_t workers = 1;
+  uint64_t kns = 1;
+  uint64_t workers = 1;  // of each KN
   uint64_t pool_mib = 16;
   uint64_t segment_kib = 256;
   uint64_t index_buckets = 1024;
   uint64_t cache_kib = 256;
+  uint64_t staging_kib = 1024;
   uint64_t lease_ms = 200;
   uint64_t heartbeat_ms = 20;
   uint64_t reclaim_grace_ms = 50;
+  uint64_t dpm_turn_ns = 300;
   // The load.
   uint64_t clients = 3;
   uint64_t depth = 4;
@@ -34,24 +37,34 @@ struct Scenario {
   uint64_t expiry_percent = 0;
   uint64_t ttl_ms = 50;
   uint64_t value_bytes = 900;
-  uint64_t exactly_once = 0;
+  uint64_t exactly_once = 1;
   uint64_t check = 1;
   // The clients' network.
   uint64_t delay_us = 5;
   uint64_t jitter_us = 2;
   uint64_t loss_ppm = 0;
   uint64_t duplicate_ppm = 0;
+  uint64_t duplicate_late_ms = 0;
   uint64_t reorder_ppm = 0;
   uint64_t corrupt_ppm = 0;
+  uint64_t misroute_ppm = 0;
+  uint64_t forgeries = 0;
   uint64_t partitions = 0;  // times that the KN cannot be reached by clients
   // The fabric.
+  uint64_t fabric_delay_ns = 1000;
   uint64_t fabric_jitter_ns = 300;
+  uint64_t verb_ns = 50;
+  uint64_t bytes_per_us = 12'500;
+  uint64_t reads_in_flight = 16;
   uint64_t straggler_ppm = 0;
+  uint64_t late_ppm = 0;
+  uint64_t late_ms = 100;
   uint64_t tear_ppm = 0;
   uint64_t link_cuts = 0;  // times that the KN cannot reach the memory node
   // Machines.
   uint64_t kn_kills = 0;
   uint64_t kn_pauses = 0;  // longer than the lease
+  uint64_t takeovers = 0;  // a KN is fenced and another process takes its place
   uint64_t dpm_kills = 0;
   uint64_t power_failures = 0;
   uint64_t dpm_pauses = 0;
@@ -81,7 +94,7 @@ Status read_scenario(const std::string& path, Scenario* scenario, std::string* w
 /// "workers=2 loss_ppm=1000": what differs from the defaults.
 std::string difference(const Scenario& scenario);
 
-/// Switches a random set of faults and knobs on: the seed decides, and nothing else.
+/// Switches a random set of faults and knobs on: the seed decides, and what `base` has set.
 Scenario swarm(const Scenario& base, uint64_t seed);
 
 }  // namespace dinomo::world

@@ -126,6 +126,13 @@ Status ShmTarget::revoke(uint16_t kn_slot) noexcept {
   return std::ranges::count_if(connections_, same) <= 1 ? Status::kOk : Status::kBusy;
 }
 
+// A mapping cannot be taken away from a process that lives.
+Status ShmTarget::fence(uint16_t kn_slot) noexcept {
+  poll();
+  const bool held = connected(kn_slot) || slot_locked_by_other(pool_file_.get(), kn_slot);
+  return held ? Status::kBusy : Status::kOk;
+}
+
 bool ShmTarget::connected(uint16_t kn_slot) noexcept {
   return std::ranges::any_of(connections_,
                              [&](const Connection& c) { return c.kn_slot == kn_slot; });

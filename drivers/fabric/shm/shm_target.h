@@ -19,6 +19,7 @@ class ShmTarget final : public Target {
 
   uint32_t poll() noexcept override;
   Status revoke(uint16_t kn_slot) noexcept override;
+  Status fence(uint16_t kn_slot) noexcept override;
   bool connected(uint16_t kn_slot) noexcept override;
 
  private:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drivers/fabric/sim/sim_fabric.h"
 
+#include <algorithm>
+
 namespace dinomo::fabric::sim {
 
 namespace {
@@ -37,8 +39,20 @@ SimTarget::~SimTarget() {
 }
 
 Status SimTarget::revoke(uint16_t kn_slot) noexcept {
-  network_->revoke(this, kn_slot);
+  network_->revoke(this, kn_slot, false);
   return Status::kOk;
+}
+
+Status SimTarget::fence(uint16_t kn_slot) noexcept {
+  network_->revoke(this, kn_slot, true);
+  return Status::kOk;
+}
+
+uint64_t SimTarget::card_takes(uint64_t at_ns, const SimOperation& o,
+                               const FabricFaults& f) noexcept {
+  const uint64_t begin_ns = std::max(at_ns, card_free_ns_);
+  card_free_ns_ = begin_ns + f.verb_ns + o.bytes.size() * 1000 / f.bytes_per_us;
+  return begin_ns;
 }
 
 bool SimTarget::connected(uint16_t kn_slot) noexcept { return network_->connected(this, kn_slot); }

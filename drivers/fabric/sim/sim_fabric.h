@@ -19,16 +19,22 @@ class SimTarget final : public Target {
 
   uint32_t poll() noexcept override { return 0; }
   Status revoke(uint16_t kn_slot) noexcept override;
+  Status fence(uint16_t kn_slot) noexcept override;
   bool connected(uint16_t kn_slot) noexcept override;
 
   const PoolExport& pool() const noexcept { return pool_; }
-  /// Called when a write or an atomic has landed, with its place; `persistent` ones have to be made
-  /// durable by it. Set by the node.
+  /// Called when a write or an atomic has landed, with its place; again, with `persistent`, when it
+  /// has to be made durable, if it is to be. Set by the node.
   std::function<void(uint64_t offset, uint64_t bytes, bool persistent)> landed;
+
+  /// When the node's card, which all KNs share, has taken an operation that arrives at `at_ns`.
+  uint64_t card_takes(uint64_t at_ns, const SimOperation& operation,
+                      const FabricFaults& faults) noexcept;
 
  private:
   SimNetwork* network_ = nullptr;
   PoolExport pool_;
+  uint64_t card_free_ns_ = 0;
 };
 
 class SimFabric final : public Fabric {
@@ -80,8 +86,7 @@ class SimQueue final : public Queue {
   std::deque<SimOperation*> unlaunched_;  // first operations of their chains
   SimOperation* chain_end_ = nullptr;     // of the last one that is not launched
   uint32_t in_flight_ = 0;                // signalled ones
-  uint64_t card_free_ns_ = 0;
-  std::deque<uint64_t> reads_until_ns_;  // when the last reads_in_flight_max reads were over
+  std::deque<uint64_t> reads_until_ns_;   // when the last reads_in_flight_max reads were over
 };
 
 }  // namespace dinomo::fabric::sim

@@ -16,6 +16,7 @@ thread_local SimNetwork* current_network = nullptr;
 constexpr uint64_t kLand = 0;
 constexpr uint64_t kFinish = 1;
 constexpr uint64_t kSecondPart = 2;
+constexpr uint64_t kPersist = 3;
 constexpr uint64_t kWhatMask = 3;
 
 uint64_t event(SimOperation* operation, uint64_t what) noexcept {
@@ -60,10 +61,12 @@ bool SimNetwork::connected(const SimTarget* target, uint16_t kn_slot) const noex
 
 /// Of a slot at most one connection is open (connect refuses a second), so those of earlier holders
 /// are what has to be cut off.
-void SimNetwork::revoke(const SimTarget* target, uint16_t kn_slot) noexcept {
+void SimNetwork::revoke(const SimTarget* target, uint16_t kn_slot, bool present) noexcept {
   for (const auto& weak : connections_) {
     const auto c = weak.lock();
-    if (c && c->target == target && c->kn_slot == kn_slot && !c->open) c->revoked = true;
+    if (c && c->target == target && c->kn_slot == kn_slot && (present || !c->open)) {
+      c->revoked = true;
+    }
   }
   std::erase_if(connections_, [](const auto& weak) { return weak.expired(); });
 }
@@ -98,8 +101,24 @@ void SimNetwork::launch(SimOperation* o, uint64_t start_ns) noexcept {
     ++counters_.stragglers;
     at_ns += random_.below(faults_.straggler_ns + 1);
   }
+  if (chance(faults_.late_ppm)) {
+    ++counters_.late;
+    at_ns += random_.below(faults_.late_ns + 1);
+  }
   if (o->connection->cut) at_ns = start_ns + faults_.lost_after_ns;
   loop_->at(at_ns, id_, event(o, kLand));
+  if (observer_) observer_(o->connection->kn_slot);
+}
+
+/// What arrives takes its turn at the node's card.
+bool SimNetwork::waits_for_card(SimOperation* o) noexcept {
+  SimTarget* const target = o->connection->target;
+  if (o->arrived || target == nullptr) return false;
+  o->arrived = true;
+  const uint64_t begin_ns = target->card_takes(loop_->now_ns(), *o, faults_);
+  if (begin_ns == loop_->now_ns()) return false;
+  loop_->at(begin_ns, id_, event(o, kLand));
+  return true;
 }
 
 /// Its KN was killed: from here on nobody waits for it.
@@ -115,8 +134,11 @@ void SimNetwork::on_event(uint64_t argument) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what comes
   auto* o = reinterpret_cast<SimOperation*>(argument & ~kWhatMask);
   switch (argument & kWhatMask) {
-    case kLand: land(o); return;
+    case kLand:
+      if (!waits_for_card(o)) land(o);
+      return;
     case kFinish: finish(o); return;
+    case kPersist: persist(o); return;
     default: break;
   }
   // The second part of a torn write.
@@ -125,6 +147,23 @@ void SimNetwork::on_event(uint64_t argument) {
   if (o->chained != nullptr) {
     land(o->chained);
     o->chained = nullptr;
+  }
+  landed(o);
+}
+
+/// What is to be persistent is so some time after it can be seen, and completes then.
+void SimNetwork::landed(SimOperation* o) noexcept {
+  const bool persistent = ok(o->status) && o->options.persistent;
+  const uint64_t at_ns =
+      loop_->now_ns() + (persistent ? random_.below(faults_.delay_ns + 1) : one_way_ns());
+  loop_->at(at_ns, id_, event(o, persistent ? kPersist : kFinish));
+}
+
+void SimNetwork::persist(SimOperation* o) noexcept {
+  o->status = reach(*o);
+  if (ok(o->status)) {
+    SimTarget& target = *o->connection->target;
+    if (target.landed) target.landed(o->offset, o->bytes.size(), true);
   }
   loop_->at(loop_->now_ns() + one_way_ns(), id_, event(o, kFinish));
 }
@@ -160,7 +199,7 @@ void SimNetwork::land(SimOperation* o) noexcept {
     land(o->chained);
     o->chained = nullptr;
   }
-  loop_->at(loop_->now_ns() + one_way_ns(), id_, event(o, kFinish));
+  landed(o);
 }
 
 void SimNetwork::take_effect(SimOperation* o) noexcept {
@@ -171,7 +210,7 @@ void SimNetwork::take_effect(SimOperation* o) noexcept {
     case SimOperation::Kind::kRead: std::memcpy(o->bytes.data(), at, o->bytes.size()); return;
     case SimOperation::Kind::kWrite:
       std::memcpy(at, o->bytes.data(), o->bytes.size());
-      if (target.landed) target.landed(o->offset, o->bytes.size(), o->options.persistent);
+      if (target.landed) target.landed(o->offset, o->bytes.size(), false);
       return;
     case SimOperation::Kind::kCompareSwap: {
       const auto before = load<uint64_t>(at);

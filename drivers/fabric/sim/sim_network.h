@@ -2,7 +2,8 @@
 // The fabric of a simulation: links between KNs and memory nodes, and what is under way on them.
 //
 // Operations are taken by the KN's network card when they are posted, one after another (verb_ns,
-// bandwidth), land at the memory node after a delay of their own, and complete after another one.
+// bandwidth), land at the memory node after a delay of their own (and after those that its card is
+// busy with), and complete after another one.
 // Writes that are not chained overtake each other; what is larger than tear_bytes may land in two
 // parts. What a KN had posted when it was killed lands or not, by a draw, until access is revoked.
 //
@@ -31,6 +32,8 @@ struct FabricFaults {
   uint32_t reads_in_flight_max = 16;  // of a queue, atomics included; more wait
   uint32_t straggler_ppm = 0;         // operations that take straggler_ns longer
   uint64_t straggler_ns = 50'000;
+  uint32_t late_ppm = 0;  // operations that are sent again and again, and arrive late_ns later
+  uint64_t late_ns = 0;
   uint32_t tear_ppm = 0;             // writes that land in two parts
   uint64_t lost_after_ns = 100'000;  // a card gives up on an unreachable node
 };
@@ -39,6 +42,7 @@ struct FabricCounters {
   uint64_t landed = 0;
   uint64_t torn = 0;
   uint64_t stragglers = 0;
+  uint64_t late = 0;
   uint64_t orphans_landed = 0;  // of killed KNs
   uint64_t orphans_dropped = 0;
   uint64_t fenced = 0;
@@ -52,9 +56,10 @@ class SimQueue;
 struct Connection {
   SimTarget* target = nullptr;  // null: the node is gone
   uint16_t kn_slot = 0;
-  bool open = true;      // the KN holds it
-  bool revoked = false;  // nothing lands any more
-  bool cut = false;      // the link is down
+  bool open = true;           // the KN holds it
+  bool revoked = false;       // nothing lands any more
+  bool cut = false;           // the link is down
+  uint64_t card_free_ns = 0;  // the KN's card takes one operation after another
 };
 
 struct SimOperation {
@@ -63,6 +68,7 @@ struct SimOperation {
   WriteOptions options;
   Status status = Status::kOk;
   bool done = false;
+  bool arrived = false;  // at the node's card
   bool landed = false;
   bool torn = false;
   uint64_t offset = 0;
@@ -96,6 +102,11 @@ class SimNetwork final : public dinomo::sim::Handler {
   void set_actor(dinomo::sim::Waker* actor) noexcept { actor_ = actor; }
   dinomo::sim::Waker* actor() const noexcept { return actor_; }
 
+  /// Called for every operation that is launched, nullptr: nobody. May plan events, nothing else.
+  void set_observer(std::function<void(uint16_t kn_slot)> observer) {
+    observer_ = std::move(observer);
+  }
+
   /// Cuts or mends the link of a KN slot to every node.
   void cut(uint16_t kn_slot, bool down) noexcept;
 
@@ -106,7 +117,8 @@ class SimNetwork final : public dinomo::sim::Handler {
   void remove(SimTarget* target) noexcept;
   void add(const std::shared_ptr<Connection>& connection) { connections_.push_back(connection); }
   bool connected(const SimTarget* target, uint16_t kn_slot) const noexcept;
-  void revoke(const SimTarget* target, uint16_t kn_slot) noexcept;
+  /// Of those that left; `present`: of the one that is connected, too.
+  void revoke(const SimTarget* target, uint16_t kn_slot, bool present) noexcept;
 
   SimOperation* take() noexcept;
   void give_back(SimOperation* operation) noexcept;
@@ -117,8 +129,11 @@ class SimNetwork final : public dinomo::sim::Handler {
   void on_event(uint64_t argument) override;
 
  private:
+  bool waits_for_card(SimOperation* operation) noexcept;
   void land(SimOperation* operation) noexcept;
   void take_effect(SimOperation* operation) noexcept;
+  void landed(SimOperation* operation) noexcept;
+  void persist(SimOperation* operation) noexcept;
   Status reach(const SimOperation& operation) const noexcept;
   void finish(SimOperation* operation) noexcept;
   bool chance(uint32_t ppm) noexcept { return ppm != 0 && random_.below(1'000'000) < ppm; }
@@ -130,6 +145,7 @@ class SimNetwork final : public dinomo::sim::Handler {
   FabricFaults faults_;
   FabricCounters counters_;
   dinomo::sim::Waker* actor_ = nullptr;
+  std::function<void(uint16_t)> observer_;
   std::map<std::string, SimTarget*> targets_;
   std::vector<std::weak_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<SimOperation>> operations_;

@@ -68,6 +68,7 @@ Status EthIngress::open(const Config& config, std::string* why) {
   shared_.us.mac = c.mac;
   shared_.us.base_port = config.base_port;
   shared_.us.ports = config.workers;
+  shared_.us.shared_port = config.shared_port;
   for (const LocalAddress& a : config.addresses) shared_.us.add(a);
   return make_queues(config, why);
 }

@@ -149,7 +149,7 @@ bool EthQueue::accept(rte_mbuf* frame, Datagram* out) noexcept {
     dispose(frame, verdict);
     return false;
   }
-  const auto worker = static_cast<uint16_t>(out->peer.local_port - shared_.us.base_port);
+  const uint16_t worker = worker_of_port(out->peer.local_port);
   if (worker != setup_.worker) [[unlikely]] {
     hand_over(frame, worker);
     return false;
@@ -206,7 +206,7 @@ bool EthQueue::accept_cut(rte_mbuf* frame, Datagram* out) noexcept {
 }
 
 bool EthQueue::route_large(LargeDatagram* whole, Datagram* out) noexcept {
-  const auto worker = static_cast<uint16_t>(whole->peer.local_port - shared_.us.base_port);
+  const uint16_t worker = worker_of_port(whole->peer.local_port);
   if (worker != setup_.worker) {
     hand_over(large_handle(whole), worker);
     return false;

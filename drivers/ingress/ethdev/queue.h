@@ -84,6 +84,11 @@ class EthQueue final : public Queue {
     std::array<void*, kBurst> handles;
   };
 
+  /// Of a port that is ours.
+  uint16_t worker_of_port(uint16_t port) const noexcept {
+    return port == shared_.us.shared_port ? setup_.worker
+                                          : static_cast<uint16_t>(port - shared_.us.base_port);
+  }
   uint32_t poll_port(std::span<Datagram> out) noexcept;
   uint32_t poll_inbox(std::span<Datagram> out) noexcept;
   /// True if *out was filled and belongs to the caller.

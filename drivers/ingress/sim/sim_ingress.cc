@@ -160,6 +160,7 @@ Result<std::unique_ptr<Ingress>> SimIngress::open(const Config& config, std::str
   for (const LocalAddress& a : config.addresses) ingress->endpoint_.add(a);
   ingress->endpoint_.base_port = config.base_port;
   ingress->endpoint_.ports = config.workers;
+  ingress->endpoint_.shared_port = config.shared_port;
   Capabilities& c = ingress->capabilities_;
   c.port = "sim";
   c.device = "sim";
@@ -178,8 +179,12 @@ SimIngress::~SimIngress() { stop(); }
 
 std::vector<dinomo::sim::NetworkAddress> SimIngress::addresses() const {
   std::vector<dinomo::sim::NetworkAddress> all;
+  std::vector<uint16_t> ports;
   for (uint16_t w = 0; w < config_.workers; ++w) {
-    const auto port = static_cast<uint16_t>(config_.base_port + w);
+    ports.push_back(static_cast<uint16_t>(config_.base_port + w));
+  }
+  if (config_.shared_port != 0) ports.push_back(config_.shared_port);
+  for (const uint16_t port : ports) {
     for (size_t i = 0; i < endpoint_.ipv4_count; ++i) {
       all.push_back({mapped_ipv4(endpoint_.ipv4[i]), port});
     }
@@ -196,13 +201,14 @@ Status SimIngress::start(std::string*) {
 
 void SimIngress::stop() {
   if (!started_) return;
-  for (const auto& address : addresses()) network_->detach(address);
+  for (const auto& address : addresses()) network_->detach(address, this);
   started_ = capabilities_.link_up = false;
 }
 
 void SimIngress::deliver(const dinomo::sim::NetworkAddress& from,
                          const dinomo::sim::NetworkAddress& to, Bytes payload, bool corrupted) {
-  queues_[to.port - config_.base_port]->arrive(from, to, payload, corrupted);
+  const bool shared = to.port == config_.shared_port;
+  queues_[shared ? 0 : to.port - config_.base_port]->arrive(from, to, payload, corrupted);
 }
 
 }  // namespace dinomo::ingress::sim

@@ -39,7 +39,6 @@ extern "C" {
 
 const char* dinomo_status_name(dinomo_status status) {
   switch (status) {
-    case DINOMO_TOO_OLD: return "too-old";
     case DINOMO_TIMEOUT: return "timeout";
     case DINOMO_UNREACHABLE: return "unreachable";
     case DINOMO_OUTCOME_UNKNOWN: return "outcome-unknown";
@@ -67,17 +66,14 @@ const char* dinomo_status_text(dinomo_status status) {
     case DINOMO_UNSUPPORTED: return "the server is of an older release and lacks this operation";
     case DINOMO_BAD_VERSION:
       return "the server speaks another protocol version: update one of both";
-    case DINOMO_TOO_OLD:
-      return "the servers have forgotten the outcome of this repeated mutation; it may have been "
-             "carried out: read the key";
     case DINOMO_NO_SPACE: return "the pool is full: delete something or enlarge it";
     case DINOMO_INTERNAL: return "the server failed: see its log";
     case DINOMO_TIMEOUT:
       return "no answer within the deadline; a mutation may or may not have been carried out";
     case DINOMO_UNREACHABLE: return "nobody listens at the server's address: is dinomo-kn running?";
     case DINOMO_OUTCOME_UNKNOWN:
-      return "the session was lost while the mutation was out; it may or may not have been carried "
-             "out: read the key";
+      return "the servers have forgotten what became of the mutation; it may or may not have been "
+             "carried out: read the key";
     case DINOMO_CLOSED: return "the client was closed; a mutation may or may not be carried out";
     case DINOMO_FULL: return "too many operations in flight: poll and fetch results first";
     case DINOMO_INVALID: return "an argument is wrong; nothing was sent";

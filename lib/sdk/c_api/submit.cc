@@ -2,10 +2,9 @@
 // Submitting, polling, and where results go.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
-#include <string_view>
 
+#include "common/decimal.h"
 #include "sdk/c_api/handle.h"
 
 namespace dinomo::sdk {
@@ -74,10 +73,7 @@ dinomo_status status_of(const client::Completion& c) noexcept {
 uint64_t number_of(const client::Completion& c) noexcept {
   const bool counter = c.opcode == wire::Opcode::kIncr || c.opcode == wire::Opcode::kDecr;
   if (!counter || c.status != Status::kOk) return 0;
-  uint64_t number = 0;
-  const std::string_view text = as_text(c.value);
-  (void)std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
+  return parse_decimal(as_text(c.value)).value_or(0);
 }
 
 void on_completion(void* context, const client::Completion& completion) {

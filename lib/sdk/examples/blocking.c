@@ -32,6 +32,25 @@ static int read_many(dinomo_client* client) {
   return 0;
 }
 
+/* Makes the counter if there is none. */
+static int count(dinomo_client* client) {
+  dinomo_operation operation;
+  dinomo_result result;
+  memset(&operation, 0, sizeof operation);
+  operation.opcode = DINOMO_INCR;
+  operation.key = "visits";
+  operation.key_bytes = 6;
+  operation.delta = 1;
+  operation.create = 1;
+  operation.initial = 1;
+  dinomo_delete(client, "visits", 6, NULL);
+  dinomo_call(client, &operation, NULL);
+  const dinomo_status status = dinomo_incr(client, "visits", 6, 1, &result);
+  if (status != DINOMO_OK) return complain("incr", status);
+  printf("visits = %llu\n", (unsigned long long)result.number);
+  return result.number == 2 ? 0 : 1;
+}
+
 int main(int argc, char** argv) {
   dinomo_client* client;
   if (dinomo_open(argc > 1 ? argv[1] : NULL, NULL, &client) != DINOMO_OK) {
@@ -54,7 +73,7 @@ int main(int argc, char** argv) {
     dinomo_delete(client, "grass", 5, NULL);
     status = dinomo_get(client, "sky", 3, NULL);
     printf("deleted: %s\n", dinomo_status_name(status));
-    if (status != DINOMO_NOT_FOUND) failed = 1;
+    if (status != DINOMO_NOT_FOUND || count(client) != 0) failed = 1;
   }
   dinomo_close(client);
   return failed;

@@ -24,10 +24,14 @@ int main(int argc, char** argv) try {
   for (const Result& r : results)
     std::cout << dinomo_status_name(r.status) << ' ' << r.value << '\n';
 
+  // Change it only if nobody else has since it was read.
+  const bool changed = client.cas("sky", sky.version, "grey").ok();
+  const bool too_late = client.cas("sky", sky.version, "black").status == DINOMO_EXISTS;
+
   client.remove("sky");
   client.remove("grass");
   const bool gone = client.get("sky").status == DINOMO_NOT_FOUND;
-  return sky.value == "blue" && results[1].value == "blue" && gone ? 0 : 1;
+  return sky.value == "blue" && results[1].value == "blue" && changed && too_late && gone ? 0 : 1;
 } catch (const dinomo::Error& error) {
   std::cerr << error.what() << '\n';
   return 1;

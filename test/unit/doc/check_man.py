@@ -21,15 +21,23 @@ def rendered(page):
     return text.replace("\u2010", "-").replace("\u2212", "-"), done.stderr
 
 
+def help_of(command):
+    return subprocess.run([*command, "--help"], check=True, capture_output=True, text=True).stdout
+
+
+def options_in(text):
+    terms = re.findall(r"^  (-.*?)(?:  +.*)?$", text, re.M)
+    return {option for term in terms for option in re.findall(r"(?<![\w-])--[\w-]+", term)}
+
+
 def said_by(program):
     """Options and subcommands of a help text, and of those of its subcommands."""
-    text = subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout
-    options = set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", text, re.M))
+    text = help_of([program])
+    options = options_in(text)
     commands = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.M)
     commands = re.findall(r"^  (\S+)", commands.group(1), re.M) if commands else []
     for command in commands:
-        more = subprocess.run([program, command, "--help"], check=True, capture_output=True, text=True).stdout
-        options |= set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", more, re.M))
+        options |= options_in(help_of([program, command]))
     return options, commands
 
 
@@ -56,7 +64,7 @@ def main():
     if shutil.which("man") is None:
         print("skipped: needs man (apt install man-db)")
         return 77
-    folder, programs = sys.argv[1], {os.path.basename(p): p for p in sys.argv[2:]}
+    folder, programs = sys.argv[1], {os.path.basename(p).removesuffix(".py"): p for p in sys.argv[2:]}
     pages = sorted(f for f in os.listdir(folder) if re.search(r"\.[1-8]$", f))
     failed = [f"{p}: no page" for p in programs if not any(f.startswith(p + ".") for f in pages)]
     for page in pages:

@@ -122,8 +122,36 @@ TEST_F(PoolFileTest, NamesADiskThatIsTooSmall) {
 }
 
 TEST_F(PoolFileTest, NamesAPoolSizeThatIsTooSmall) {
-  options_.pool_bytes = uint64_t{17} << 20;
+  options_.pool_bytes = uint64_t{8} << 20;
   expect_refused(Status::kInvalid, "too small");
+}
+
+TEST_F(PoolFileTest, HasRoomForAsManySegmentsAsItSays) {
+  struct Shape {
+    uint64_t pool_mib;
+    uint64_t segment_bytes;
+  };
+  for (const Shape shape :
+       {Shape{24, 128 << 10}, Shape{48, 256 << 10}, Shape{64, 300'032}, Shape{64, 1 << 20},
+        Shape{64, 8 << 20}, Shape{300, 8 << 20}, Shape{300, 5'000'064}}) {
+    options_.path = directory_.file("pool" + std::to_string(shape.pool_mib) + "-" +
+                                    std::to_string(shape.segment_bytes));
+    options_.pool_bytes = shape.pool_mib << 20;
+    options_.geometry.segment_bytes = shape.segment_bytes;
+    const auto opened = open();
+    ASSERT_TRUE(opened) << why_;
+    PoolFile* pool = opened->get();
+    const uint64_t bytes = pool->superblock().segment_bytes;
+    const uint64_t left = pool->segments_left(bytes);
+    EXPECT_GE(left * bytes, (shape.pool_mib << 20) / 4) << shape.pool_mib << " MiB";
+    uint64_t made = 0;
+    while (pool->allocate(pool::ObjectType::kSegment, bytes, nullptr, 0)) ++made;
+    EXPECT_EQ(made, left) << shape.pool_mib << " MiB, " << shape.segment_bytes;
+    // The index keeps its share.
+    EXPECT_TRUE(
+        pool->allocate(pool::ObjectType::kIndexTable, (shape.pool_mib << 20) / 16, nullptr, 0))
+        << shape.pool_mib << " MiB, " << shape.segment_bytes;
+  }
 }
 
 TEST_F(PoolFileTest, NeverReplacesAnotherFile) {

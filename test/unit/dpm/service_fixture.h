@@ -36,10 +36,11 @@ class ServiceTest : public testing::Test {
 
   void open(uint32_t merge_workers = 0) {
     std::string why;
+    config_.merge_workers = merge_workers;
     auto pool = dpm::PoolFile::open(options_, &why);
     ASSERT_TRUE(pool) << why;
     pool_ = std::move(*pool);
-    auto service = dpm::Service::start(*pool_, clock_, {merge_workers, 50, 2}, nullptr, &why);
+    auto service = dpm::Service::start(*pool_, clock_, config_, nullptr, &why);
     ASSERT_TRUE(service) << why;
     service_ = std::move(*service);
     service_->serve(target_);
@@ -120,6 +121,7 @@ class ServiceTest : public testing::Test {
   }
 
   TemporaryDirectory directory_;
+  dpm::ServiceConfig config_{.reclaim_grace_ms = 50, .reserve_segments = 2};
   dpm::PoolOptions options_ = small_pool(directory_.file("pool"));
   HandClock clock_;
   FakeTarget target_;

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -269,7 +270,7 @@ TEST(OverflowPool, RecoveryFreesWhatNoChainRefersTo) {
   Table t(2);
   std::vector<uint64_t> taken;
   for (int i = 0; i < 10; ++i) taken.push_back(*t.overflow->allocate());
-  OverflowPool again(t.space, 1024);
+  OverflowPool again(t.space, 1024, 1024);
   EXPECT_TRUE(again.mark_used(taken[3]));
   EXPECT_TRUE(again.mark_used(taken[7]));
   EXPECT_FALSE(again.mark_used(taken[7]));      // crossed chains
@@ -284,6 +285,40 @@ TEST(OverflowPool, RecoveryFreesWhatNoChainRefersTo) {
     EXPECT_NE(*offset, taken[7]);
   }
   EXPECT_EQ(again.used(), again.capacity());
+}
+
+TEST(OverflowPool, ChunksOfWhichNothingIsUsedAreGivenBack) {
+  Table t(2, 1 << 16, 64);
+  std::vector<uint64_t> taken;
+  for (int i = 0; i < 64 * 5; ++i) taken.push_back(*t.overflow->allocate());
+  EXPECT_EQ(t.overflow->capacity(), 5 * 64u);
+  // One bucket of each chunk stays in use.
+  std::vector<uint64_t> most;
+  std::vector<uint64_t> few;
+  for (size_t i = 0; i < taken.size(); ++i) (i % 64 != 0 ? most : few).push_back(taken[i]);
+  EXPECT_EQ(t.overflow->release(most), 0u);
+  EXPECT_EQ(t.overflow->capacity(), 5 * 64u);
+  EXPECT_EQ(t.overflow->release(std::span(few).subspan(1)), 4u);
+  EXPECT_EQ(t.overflow->capacity(), 64u);
+  EXPECT_EQ(t.overflow->used(), 1u);
+  EXPECT_EQ(t.space.objects(pool::ObjectType::kOverflow).size(), 1u);
+  EXPECT_EQ(t.overflow->release(std::span(few).first(1)), 0u) << "so many are kept";
+  EXPECT_EQ(t.overflow->capacity(), 64u);
+  // What is given out from now on lies in chunks that exist.
+  std::set<uint64_t> again;
+  for (int i = 0; i < 64 * 3; ++i) again.insert(*t.overflow->allocate());
+  EXPECT_EQ(again.size(), 64 * 3u);
+  for (const uint64_t offset : again) {
+    EXPECT_TRUE(std::ranges::any_of(t.space.objects(pool::ObjectType::kOverflow), [&](auto o) {
+      return offset >= o.offset && offset < o.offset + o.bytes;
+    }));
+  }
+  // Likewise at a start.
+  OverflowPool restarted(t.space, 64, 64);
+  EXPECT_TRUE(restarted.mark_used(*again.begin()));
+  restarted.finish_recovery();
+  EXPECT_EQ(restarted.capacity(), 64u);
+  EXPECT_EQ(restarted.used(), 1u);
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ struct Table {
     ref = pool::TableRef(table->offset, buckets_log2, 1);
     format_heads(space.memory(), ref, 0, ref.buckets(), space.persist());
     root().current = ref.word();
-    overflow = std::make_unique<OverflowPool>(space, chunk_buckets);
+    overflow = std::make_unique<OverflowPool>(space, chunk_buckets, chunk_buckets);
     overflow->finish_recovery();
     open();
   }

@@ -75,6 +75,7 @@ TEST(CheckConfig, NamesWhatIsWrong) {
   refused([](Config& c) { c.workers = kWorkersMax + 1; }, "workers");
   refused([](Config& c) { c.base_port = 65533; }, "base port");
   refused([](Config& c) { c.base_port = 0; }, "base port");
+  refused([](Config& c) { c.shared_port = static_cast<uint16_t>(c.base_port); }, "choose another");
   refused([](Config& c) { c.addresses.clear(); }, "address");
   refused([](Config& c) { c.addresses = {*parse_address("ff02::1")}; }, "address");
   refused([](Config& c) { c.handover_slots = 1000; }, "power of two");

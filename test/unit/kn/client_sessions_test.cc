@@ -131,7 +131,10 @@ class ClientSessionsTest : public testing::Test {
   }
   /// Every session that is in use keeps its place, so that only idle ones can be forgotten.
   void newcomers(int n) {
-    for (int i = 0; i < n; ++i) put_and_settle(party(), "newcomer");
+    for (int i = 0; i < n; ++i) {
+      let_pass_ms(2);  // born later than whoever makes room
+      put_and_settle(party(), "newcomer");
+    }
   }
 
   EngineWorld world;
@@ -160,14 +163,27 @@ TEST_F(ClientSessionsTest, AClientThatSleptGoesOnWithItsSession) {
   EXPECT_EQ(p.client->counters().gave_up, 0u);
 }
 
-TEST_F(ClientSessionsTest, AForgottenSessionIsFollowedByANewOne) {
+TEST_F(ClientSessionsTest, ASessionThatMadeRoomIsReadFromThePool) {
   Party& p = party();
   put_and_settle(p, "v");
   const uint64_t before = p.client->session();
-  let_pass_ms(1500);
   newcomers(8);
+  EXPECT_EQ(world.worker().stats().session_lookups.get(), 0u);
+  for (int i = 0; i < 10; ++i) p.put("k", "w");
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(p.last, Status::kOk);
+  EXPECT_EQ(p.client->session(), before);
+  EXPECT_EQ(p.client->counters().sessions, 1u);
+  EXPECT_EQ(p.client->counters().gave_up, 0u);
+  EXPECT_EQ(world.worker().stats().session_lookups.get(), 1u);
+}
+
+TEST_F(ClientSessionsTest, ASessionForgottenEverywhereIsFollowedByANewOne) {
+  Party& p = party();
+  put_and_settle(p, "v");
+  const uint64_t before = p.client->session();
+  newcomers(40);                                 // the pool has room for 16
   for (int i = 0; i < 10; ++i) p.put("k", "w");  // none of them ran before
-  let_pass_ms(1500);
   ASSERT_TRUE(settle());
   EXPECT_EQ(p.last, Status::kOk);
   EXPECT_NE(p.client->session(), before);
@@ -175,7 +191,54 @@ TEST_F(ClientSessionsTest, AForgottenSessionIsFollowedByANewOne) {
   EXPECT_EQ(p.client->counters().gave_up, 0u);
 }
 
-TEST_F(ClientSessionsTest, ARetryInAForgottenSessionEndsWithUnknownOutcome) {
+class RetryTest : public ClientSessionsTest {
+ protected:
+  /// A PUT is carried out, its answers are lost until `others` have taken the session's place.
+  void lose_answers(Party& p, int others) {
+    put_and_settle(p, "v");
+    p.transport.deaf = true;
+    p.put("k", "applied");
+    let_pass_ms(1);
+    p.client->flush();
+    let_pass_ms(1);
+    puts = world.worker().stats().puts.get();
+    EXPECT_EQ(puts, 2u);
+    for (int i = 0; i < others; ++i) {
+      world.session = world.cookie = world.token = 0;
+      world.peer.remote_port = static_cast<uint16_t>(9000 + i);
+      let_pass_ms(2);
+      world.hello();
+      world.next_sequence = 1;
+      world.put("other", "x");
+    }
+    world.turns(5000);  // merged
+    world.network.take();
+    p.transport.deaf = false;
+    ASSERT_TRUE(settle());
+    EXPECT_EQ(world.worker().stats().puts.get(), puts + static_cast<uint64_t>(others));
+  }
+  uint64_t puts = 0;
+};
+
+TEST_F(RetryTest, GetsItsFirstAnswerFromThePool) {
+  Party& p = party();
+  lose_answers(p, 8);
+  EXPECT_EQ(p.last, Status::kOk);
+  EXPECT_EQ(p.client->counters().sessions, 1u);
+  EXPECT_EQ(p.client->counters().outcome_unknown, 0u);
+  EXPECT_GE(world.worker().stats().session_lookups.get(), 1u);
+}
+
+TEST_F(RetryTest, EndsWithUnknownOutcomeIfThePoolHasForgotten) {
+  Party& p = party();
+  lose_answers(p, 40);
+  EXPECT_EQ(p.last, Status::kStale);
+  EXPECT_EQ(p.client->counters().outcome_unknown, 1u);
+  put_and_settle(p, "next");
+  EXPECT_EQ(p.client->counters().sessions, 2u);
+}
+
+TEST_F(RetryTest, GetsItsFirstAnswerAfterARestartOfTheDpm) {
   Party& p = party();
   put_and_settle(p, "v");
   p.transport.deaf = true;
@@ -183,40 +246,29 @@ TEST_F(ClientSessionsTest, ARetryInAForgottenSessionEndsWithUnknownOutcome) {
   let_pass_ms(1);
   p.client->flush();
   let_pass_ms(1);
-  const uint64_t puts = world.worker().stats().puts.get();
-  EXPECT_EQ(puts, 2u);
-  // Its repetitions are lost on the way, until the session is forgotten.
-  world.clock.now += 2'000'000'000;
+  puts = world.worker().stats().puts.get();
+  ASSERT_EQ(puts, 2u);
+  world.crash_dpm();
+  world.turns(2000);
   world.wait_serving();
   world.network.take();
-  for (int i = 0; i < 8; ++i) {
-    world.session = world.cookie = world.token = 0;
-    world.peer.remote_port = static_cast<uint16_t>(9000 + i);
-    world.hello();
-    world.next_sequence = 1;
-    world.put("other", "x");
-  }
   p.transport.deaf = false;
   ASSERT_TRUE(settle());
-  EXPECT_EQ(p.last, Status::kStale);
-  EXPECT_EQ(p.client->counters().outcome_unknown, 1u);
-  EXPECT_EQ(world.worker().stats().puts.get(), puts + 8);
-  put_and_settle(p, "next");
-  EXPECT_EQ(p.client->counters().sessions, 2u);
+  EXPECT_EQ(p.last, Status::kOk);
+  EXPECT_EQ(world.worker().stats().puts.get(), puts);
+  EXPECT_EQ(p.client->counters().outcome_unknown, 0u);
 }
 
-TEST_F(ClientSessionsTest, WithoutAPlaceANewSessionWaitsForOne) {
-  newcomers(8);
-  Party& late = party();
-  late.put("k", "late");
-  for (int i = 0; i < 5; ++i) {
-    for (int j = 0; j < 8; ++j) parties[j]->put("k", "busy");
-    let_pass_ms(100);
+TEST_F(ClientSessionsTest, MoreSessionsThanPlacesAreAllServed) {
+  newcomers(12);
+  for (int round = 0; round < 5; ++round) {
+    for (const auto& p : parties) p->put("k", "busy");
+    ASSERT_TRUE(settle());
   }
-  EXPECT_EQ(late.completed, 0);
-  EXPECT_GT(late.client->counters().busy, 0u);
-  ASSERT_TRUE(settle());  // the others fall idle
-  EXPECT_EQ(late.last, Status::kOk);
+  for (const auto& p : parties) {
+    EXPECT_EQ(p->last, Status::kOk);
+    EXPECT_EQ(p->client->counters().sessions, 1u);
+  }
 }
 
 }  // namespace

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A store in one map that gives every operation the meaning it has on a KN, and answers a stream of
+// A store in one map that decides every operation as a KN does, and answers a stream of
 // memcached commands with it: what the parser and the replies are held against memcached with.
 #pragma once
 
-#include <charconv>
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "memcached/operation.h"
+#include "pool/format.h"
 
 namespace dinomo::memcached {
 
@@ -29,106 +30,39 @@ class ModelStore {
     return out;
   }
 
-  Outcome execute(const Operation& o, const std::string& key, Bytes value) {
-    using wire::Opcode;
-    using wire::Status;
-    const auto at = live(key);
-    const bool there = at != items_.end();
-    switch (o.opcode) {
-      case Opcode::kGet: return there ? read(at->second) : failed(Status::kNotFound);
-      case Opcode::kGetAndTouch:
-        if (!there) return failed(Status::kNotFound);
-        touch(&at->second, load<wire::TouchExtras>(o.extras.data()).ttl_ms);
-        return read(at->second);
-      case Opcode::kTouch:
-        if (!there) return failed(Status::kNotFound);
-        touch(&at->second, load<wire::TouchExtras>(o.extras.data()).ttl_ms);
-        return {};
-      case Opcode::kDelete:
-        if (!there) return failed(Status::kNotFound);
-        items_.erase(at);
-        return {};
-      case Opcode::kIncr:
-      case Opcode::kDecr: return count(o, key);
-      case Opcode::kCas: {
-        const auto cas = load<wire::CasExtras>(o.extras.data());
-        if (!there) return failed(Status::kNotFound);
-        if (at->second.version != cas.version) return failed(Status::kExists);
-        return put(key, std::string(as_text(value)), cas.put);
-      }
-      case Opcode::kAdd:
-        if (there) return failed(Status::kExists);
-        break;
-      case Opcode::kReplace:
-        if (!there) return failed(Status::kNotStored);
-        break;
-      case Opcode::kAppend:
-      case Opcode::kPrepend: {
-        if (!there) return failed(Status::kNotStored);
-        Item& item = at->second;
-        const std::string added(as_text(value));
-        item.value = o.opcode == Opcode::kAppend ? item.value + added : added + item.value;
-        item.version = ++versions_;
-        return version_of(item);
-      }
-      default: break;
+  Outcome execute(const kn::Operation& o) {
+    const std::string key(as_text(o.key));
+    const auto at = items_.find(key);
+    const bool there = at != items_.end() &&
+                       (at->second.meta.expiry_ms == 0 || at->second.meta.expiry_ms > unix_ms_);
+    if (o.opcode == wire::Opcode::kGet) {
+      return there ? told(at->second) : Outcome{.status = wire::Status::kNotFound};
     }
-    return put(key, std::string(as_text(value)), load<wire::PutExtras>(o.extras.data()));
+    kn::Item old;
+    if (there) old = {as_bytes(at->second.value), at->second.meta};
+    const kn::Decision d = kn::decide(o, there ? &old : nullptr, scratch_);
+    if (d.status != wire::Status::kOk) return {.status = d.status};
+    if (d.remove) {
+      items_.erase(at);
+      return {};
+    }
+    StoredItem made;
+    made.value = as_text(d.value);
+    made.meta.version = ++versions_;
+    made.meta.expiry_ms = d.expiry_ms;
+    made.meta.item_flags = d.item_flags;
+    return told(items_[key] = std::move(made));
   }
 
  private:
-  struct Item {
+  struct StoredItem {
     std::string value;
-    uint32_t flags = 0;
-    uint64_t version = 0;
-    uint64_t expiry_ms = 0;
+    cache::ItemMeta meta;
   };
-  using Items = std::map<std::string, Item>;
 
-  static Outcome failed(wire::Status s) { return {.status = s}; }
-  static Outcome version_of(const Item& i) {
-    return {.item = {i.version, i.expiry_ms, i.flags, 0}};
-  }
-  static Outcome read(const Item& i) {
-    Outcome o = version_of(i);
-    o.value = as_bytes(i.value);
-    return o;
-  }
-
-  Items::iterator live(const std::string& key) {
-    const auto at = items_.find(key);
-    // A lifetime of 1 ms stands for "at once".
-    if (at != items_.end() && at->second.expiry_ms != 0 && at->second.expiry_ms <= unix_ms_ + 1) {
-      items_.erase(at);
-      return items_.end();
-    }
-    return at;
-  }
-  void touch(Item* item, uint64_t ttl_ms) const {
-    item->expiry_ms = ttl_ms != 0 ? unix_ms_ + ttl_ms : 0;
-  }
-  Outcome put(const std::string& key, std::string value, const wire::PutExtras& extras) {
-    Item& item = items_[key];
-    item = {std::move(value), extras.item_flags, ++versions_, 0};
-    touch(&item, extras.ttl_ms);
-    return version_of(item);
-  }
-  Outcome count(const Operation& o, const std::string& key) {
-    const auto c = load<wire::CounterExtras>(o.extras.data());
-    const auto at = live(key);
-    if (at == items_.end()) {
-      if (c.create == 0) return failed(wire::Status::kNotFound);
-      number_ = std::to_string(c.initial);
-      Outcome made = put(key, number_, {c.ttl_ms, 0, 0});
-      made.value = as_bytes(number_);
-      return made;
-    }
-    const auto old = parse_number<uint64_t>(at->second.value);
-    if (!old) return failed(wire::Status::kNotNumber);
-    const uint64_t less = *old > c.delta ? *old - c.delta : 0;
-    at->second.value = std::to_string(o.opcode == wire::Opcode::kIncr ? *old + c.delta : less);
-    at->second.version = ++versions_;
-    return read(at->second);
+  static Outcome told(const StoredItem& i) {
+    return {.item = {i.meta.version, i.meta.expiry_ms, i.meta.item_flags, 0},
+            .value = as_bytes(i.value)};
   }
 
   std::string answer(const Parsed& p) {
@@ -147,12 +81,12 @@ class ModelStore {
     if (!is_retrieval(c.verb)) {
       std::array<std::byte, kKeyBytesMax> room;
       const Bytes key = binary_key(c, &room);
-      return say(c, c.keys, execute(to_operation(c, unix_ms_), std::string(as_text(key)), c.value));
+      return say(c, c.keys, execute(to_operation(c, key, unix_ms_)));
     }
     std::string out;
     std::string_view keys = c.keys;
     for (std::string_view k = next_key(&keys); !k.empty(); k = next_key(&keys)) {
-      out += say(c, k, execute(to_operation(c, unix_ms_), std::string(k), {}));
+      out += say(c, k, execute(to_operation(c, as_bytes(k), unix_ms_)));
     }
     return out + std::string(kEnd);
   }
@@ -167,8 +101,8 @@ class ModelStore {
 
   uint64_t unix_ms_;
   uint64_t versions_ = 0;
-  Items items_;
-  std::string number_;
+  std::map<std::string, StoredItem> items_;
+  std::vector<std::byte> scratch_ = std::vector<std::byte>(pool::kValueBytesMax);
 };
 
 }  // namespace dinomo::memcached

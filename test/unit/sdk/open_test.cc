@@ -100,14 +100,16 @@ TEST_F(OpenTest, CountersHaveNamesAndCount) {
 TEST_F(OpenTest, EveryStatusHasAWordAndASentence) {
   std::set<std::string> words;
   std::set<std::string> sentences;
-  const dinomo_status all[] = {
-      DINOMO_OK,           DINOMO_NOT_FOUND,   DINOMO_EXISTS,
-      DINOMO_NOT_STORED,   DINOMO_NOT_NUMBER,  DINOMO_BAD_REQUEST,
-      DINOMO_TOO_LARGE,    DINOMO_UNSUPPORTED, DINOMO_BAD_VERSION,
-      DINOMO_TOO_OLD,      DINOMO_NO_SPACE,    DINOMO_INTERNAL,
-      DINOMO_TIMEOUT,      DINOMO_UNREACHABLE, DINOMO_OUTCOME_UNKNOWN,
-      DINOMO_CLOSED,       DINOMO_FULL,        DINOMO_INVALID,
-      DINOMO_UNKNOWN_HOST, DINOMO_NO_RESOURCE, static_cast<dinomo_status>(255)};
+  const dinomo_status all[] = {DINOMO_OK,          DINOMO_NOT_FOUND,
+                               DINOMO_EXISTS,      DINOMO_NOT_STORED,
+                               DINOMO_NOT_NUMBER,  DINOMO_BAD_REQUEST,
+                               DINOMO_TOO_LARGE,   DINOMO_UNSUPPORTED,
+                               DINOMO_BAD_VERSION, DINOMO_NO_SPACE,
+                               DINOMO_INTERNAL,    DINOMO_TIMEOUT,
+                               DINOMO_UNREACHABLE, DINOMO_OUTCOME_UNKNOWN,
+                               DINOMO_CLOSED,      DINOMO_FULL,
+                               DINOMO_INVALID,     DINOMO_UNKNOWN_HOST,
+                               DINOMO_NO_RESOURCE, static_cast<dinomo_status>(255)};
   for (const dinomo_status s : all) {
     words.insert(dinomo_status_name(s));
     sentences.insert(dinomo_status_text(s));

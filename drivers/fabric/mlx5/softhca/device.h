@@ -14,6 +14,7 @@
 
 #include <infiniband/mlx5dv.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -73,6 +74,7 @@ struct QpConfig {
   uint32_t cqn = 0;
   uint32_t user_index = 0;
   bool signal_all = false;
+  bool scatter_to_cqe = false;  // small answers come inside of the CQE, and nowhere else
 };
 
 struct QpCounters {
@@ -116,6 +118,8 @@ struct PendingCqe {
   uint32_t bytes = 0;
   uint8_t syndrome = 0;  // 0: success
   Vendor vendor = Vendor::kNone;
+  bool scattered = false;
+  std::array<std::byte, 64> answer{};
 };
 
 struct LocalPiece {
@@ -137,6 +141,8 @@ struct Operation {
   uint64_t fetched = 0;
   bool loaded = false;  // HCA-only atomicity: between load and store
   std::vector<LocalPiece> local;
+  bool scattered = false;
+  std::array<std::byte, 64> answer{};  // what goes into the CQE
 };
 
 /// A READ whose response is fetched again, as after a lost packet.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Doorbells in, CQEs out.
 #include <algorithm>
+#include <cstring>
 
 #include "drivers/fabric/mlx5/softhca/device.h"
 #include "drivers/fabric/mlx5/softhca/executor.h"
@@ -175,14 +176,14 @@ void Device::flush(Qp& qp) {
 
 void Device::fail(Qp& qp, uint8_t opcode, uint16_t index, uint8_t syndrome, Vendor vendor) {
   qp.state = QpState::kError;
-  qp.pending.push_back({round_, opcode, index, 0, syndrome, vendor});
+  qp.pending.push_back({round_, opcode, index, 0, syndrome, vendor, false, {}});
   deliver(qp);
 }
 
 void Device::complete(Qp& qp, const Operation& op) {
   ++qp.counters.executed;
   if (!op.signalled) return;
-  PendingCqe cqe{round_, op.opcode, op.index, op.bytes, 0, Vendor::kNone};
+  PendingCqe cqe{round_, op.opcode, op.index, op.bytes, 0, Vendor::kNone, op.scattered, op.answer};
   if (dice_.chance(faults_.delay_cqe)) cqe.due_round += 1 + dice_.below(faults_.delay_rounds_max);
   qp.pending.push_back(cqe);
   deliver(qp);
@@ -227,9 +228,15 @@ bool Device::write_cqe(Qp& qp, const PendingCqe& pending) {
   const auto owner = static_cast<uint8_t>((cq.produced & cq.config.entries) != 0 ? 1 : 0);
   ++cq.produced;
   std::byte* at = cq.config.buffer + uint64_t{slot} * cq.config.entry_bytes;
+  std::byte* const entry = at;  // an answer inside of it begins here
   if (cq.config.entry_bytes == 128) at += 64;
   const uint32_t opcode_qpn = htobe32(uint32_t{pending.opcode} << 24 | qp.qpn);
   uint8_t kind = MLX5_CQE_REQ;
+  uint8_t format = 0;
+  if (pending.scattered) {
+    std::memcpy(entry, pending.answer.data(), pending.bytes);
+    format = cq.config.entry_bytes == 128 ? MLX5_INLINE_SCATTER_64 : MLX5_INLINE_SCATTER_32;
+  }
   uint8_t* owner_byte = nullptr;
   if (pending.syndrome == 0) {
     auto* cqe = reinterpret_cast<mlx5_cqe64*>(at);
@@ -250,7 +257,7 @@ bool Device::write_cqe(Qp& qp, const PendingCqe& pending) {
     owner_byte = &cqe->op_own;
   }
   std::atomic_ref<uint8_t>(*owner_byte)
-      .store(static_cast<uint8_t>(kind << 4 | owner), std::memory_order_release);
+      .store(static_cast<uint8_t>(kind << 4 | format | owner), std::memory_order_release);
   return true;
 }
 

@@ -91,8 +91,20 @@ void Executor::begin(uint16_t available) {
   const bool good = is_atomic(op.opcode) ? read_atomic(segments, remote_address, rkey)
                                          : read_transfer(segments, remote_address, rkey);
   if (!good) return;
+  if (qp_.config.scatter_to_cqe) answer_in_cqe();
   op.active = true;
   go_on();
+}
+
+/// What fits is not written to where it was asked to.
+void Executor::answer_in_cqe() {
+  Operation& op = qp_.operation;
+  const auto cq = device_.cqs_.find(qp_.config.cqn);
+  const bool answered = is_atomic(op.opcode) || op.opcode == MLX5_OPCODE_RDMA_READ;
+  if (!answered || !op.signalled || op.bytes == 0 || cq == device_.cqs_.end()) return;
+  if (op.bytes > cq->second->config.entry_bytes / 2) return;
+  op.scattered = true;
+  op.local.assign(1, {op.answer.data(), op.bytes});
 }
 
 std::byte* Executor::translate(uint32_t key, uint32_t pd, uint64_t address, uint64_t bytes,
@@ -230,7 +242,8 @@ void Executor::run_transfer() {
   copy(op.done, piece);
   op.done += piece;
   if (op.done < op.bytes) return;
-  if (!write && op.bytes != 0 && device_.dice_.chance(device_.faults_.read_again)) {
+  if (!write && op.bytes != 0 && !op.scattered &&
+      device_.dice_.chance(device_.faults_.read_again)) {
     qp_.again.push_back(
         {device_.round_ + 1 + device_.dice_.below(kReadAgainRoundsMax), op.remote, op.local});
   }

@@ -26,6 +26,7 @@ class Executor {
   std::byte* translate(uint32_t key, uint32_t pd, uint64_t address, uint64_t bytes,
                        uint32_t rights) noexcept;
   std::byte* translate_remote(uint32_t rkey, uint64_t address, uint64_t bytes, uint32_t rights);
+  void answer_in_cqe();
   bool malformed(const char* what);
   bool failed(uint8_t syndrome, Vendor vendor);
   void run_atomic();

@@ -371,6 +371,9 @@ int Session::create_qp(const Command& c, std::vector<std::byte>* response) {
   config.ring = rings + receive_bytes;
   config.blocks = m.sq_wqe_count;
   config.user_index = m.uidx;
+  // As the kernel decides it for requesters.
+  config.scatter_to_cqe = (m.flags & MLX5_QP_FLAG_SCATTER_CQE) != 0 &&
+                          (config.signal_all || (m.flags & MLX5_QP_FLAG_ALLOW_SCATTER_CQE) != 0);
   mlx5_ib_create_qp_resp d{};
   config.bf_register = bf_register(m.flags, m.bfreg_index, &d.bfreg_index);
   config.bf_bytes = kBfRegisterBytes / 2;

@@ -69,7 +69,6 @@ typedef enum dinomo_status DINOMO_ENUM_BASE {
   DINOMO_TOO_LARGE = 33, /* key, value or result over the limit */
   DINOMO_UNSUPPORTED = 34,
   DINOMO_BAD_VERSION = 35, /* server and library speak different protocol versions */
-  DINOMO_TOO_OLD = 36,     /* a repeated mutation whose outcome is forgotten: it may have run */
 
   DINOMO_NO_SPACE = 68, /* the pool is full; reads and deletes go on */
   DINOMO_INTERNAL = 96, /* a fault of the server, logged there */
@@ -78,7 +77,7 @@ typedef enum dinomo_status DINOMO_ENUM_BASE {
    * result.transmissions is 0. */
   DINOMO_TIMEOUT = 128,         /* no answer within the deadline */
   DINOMO_UNREACHABLE = 129,     /* likewise, and nobody listens at the address */
-  DINOMO_OUTCOME_UNKNOWN = 130, /* the servers lost the session while a mutation was out */
+  DINOMO_OUTCOME_UNKNOWN = 130, /* the servers forgot what became of a repeated mutation */
   DINOMO_CLOSED = 131,          /* dinomo_close was called while it was in flight */
 
   DINOMO_FULL = 140,         /* in_flight_max reached; poll (or fetch results), then try again */

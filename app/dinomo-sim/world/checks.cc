@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "world/checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace dinomo::world {
+
+namespace {
+
+constexpr uint32_t kLogShift = 48;  // of log::item_version()
+
+bool gives_version(const sim::Operation& o) {
+  const bool touches = o.opcode == wire::Opcode::kTouch || o.opcode == wire::Opcode::kGetAndTouch;
+  return wire::is_mutation(o.opcode) && !touches && o.answered() && o.status == wire::Status::kOk &&
+         o.version != 0;
+}
+
+std::string check_key(uint16_t owner, std::vector<const sim::Operation*> given) {
+  std::ranges::sort(given, {}, &sim::Operation::version);
+  for (size_t i = 0; i < given.size(); ++i) {
+    const sim::Operation& o = *given[i];
+    if (o.version >> kLogShift != owner) {
+      return fmt::format("a version that its owner's log {} did not give: {}", owner,
+                         sim::describe(o));
+    }
+    if (i == 0) continue;
+    const sim::Operation& before = *given[i - 1];
+    if (before.version == o.version) {
+      return fmt::format("one version, two mutations: {} and {}", sim::describe(before),
+                         sim::describe(o));
+    }
+    if (o.return_ns < before.invoke_ns) {
+      return fmt::format("versions run backwards: {} was answered before {}", sim::describe(o),
+                         sim::describe(before));
+    }
+  }
+  return {};
+}
+
+std::string check_worker(const std::string& who, const kn::WorkerStats& s, bool exact) {
+  const auto wrong = [&](const char* what, uint64_t count, uint64_t rts) {
+    return fmt::format("round trips of {}: {} {} took {}", who, count, what, rts);
+  };
+  const uint64_t log_rts = s.round_trips[static_cast<size_t>(fabric::Purpose::kLog)].get();
+  if (s.shortcut_rts.get() != s.shortcut_hits.get()) {
+    return wrong("shortcut hits", s.shortcut_hits.get(), s.shortcut_rts.get());
+  }
+  if (log_rts != s.commits.get()) return wrong("group commits", s.commits.get(), log_rts);
+  // Chains and retries cost more; without faults and with room in the index there are few.
+  const uint64_t misses = s.misses.get();
+  const uint64_t absent = s.absent.get();
+  if (s.miss_rts.get() < 2 * misses || (exact && s.miss_rts.get() * 10 > misses * 21)) {
+    return wrong("misses", misses, s.miss_rts.get());
+  }
+  if (s.absent_rts.get() < absent || (exact && s.absent_rts.get() * 10 > absent * 11)) {
+    return wrong("absent keys", absent, s.absent_rts.get());
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string check_no_internal(const sim::History& history) {
+  const auto internal = std::ranges::find_if(history, [](const sim::Operation& o) {
+    return o.answered() && o.status == wire::Status::kInternal;
+  });
+  return internal == history.end() ? "" : "an internal error: " + sim::describe(*internal);
+}
+
+std::string check_versions(const Cluster& cluster, const sim::History& history) {
+  std::map<std::string_view, std::vector<const sim::Operation*>> keys;
+  for (const sim::Operation& o : history) {
+    if (gives_version(o)) keys[o.key].push_back(&o);
+  }
+  for (auto& [key, given] : keys) {
+    std::string wrong = check_key(cluster.owner_of(std::string(key)), std::move(given));
+    if (!wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+std::string check_round_trips(Cluster* cluster, bool exact) {
+  for (const auto& kn : cluster->kns()) {
+    if (!kn->running()) continue;
+    for (size_t w = 0; w < kn->workers().size(); ++w) {
+      const std::string who = fmt::format("{} worker {}", kn->name(), w);
+      std::string wrong = check_worker(who, kn->workers()[w]->stats(), exact);
+      if (!wrong.empty()) return wrong;
+    }
+  }
+  return {};
+}
+
+bool idle(Cluster* cluster) {
+  return std::ranges::all_of(cluster->kns(), [](const auto& kn) {
+    return !kn->running() || std::ranges::none_of(kn->workers(), [](const auto& w) {
+      return w->busy() || w->waiting();
+    });
+  });
+}
+
+}  // namespace dinomo::world
