@@ -10,8 +10,8 @@ build=$root/build
 setup_build "$build" >/dev/null || die "configuration failed"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# shellcheck disable=SC2016  # expanded by the inner shell
 # The examples are compiled by install_test.py, as their users would.
+# shellcheck disable=SC2016  # expanded by the inner shell
 git ls-files 'lib/*.cc' 'drivers/*.cc' 'app/*.cc' ':!lib/sdk/examples' |
     xargs -P "$jobs" -I{} bash -c '
         out=$(mktemp -p "$0")
