@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <new>
 
 #include "client/internal.h"
 #include "common/planted.h"
@@ -77,12 +78,14 @@ Status Client::submit(const Operation& op) noexcept {
   if (free_.empty()) return Status::kNoResource;
 
   Request* const r = &requests_[free_.back()];
-  free_.pop_back();
   const auto body_bytes = static_cast<uint32_t>(op.key.size() + op.value.size());
   if (r->body_capacity < body_bytes) {
-    r->body_capacity = std::max(64u, std::bit_ceil(body_bytes));
-    r->body.reset(new std::byte[r->body_capacity]);
+    const uint32_t capacity = std::max(64u, std::bit_ceil(body_bytes));
+    r->body.reset(new (std::nothrow) std::byte[capacity]);
+    r->body_capacity = r->body ? capacity : 0;
+    if (!r->body) return Status::kNoResource;
   }
+  free_.pop_back();
   r->opcode = op.opcode;
   r->flags = op.flags;
   r->key_bytes = static_cast<uint8_t>(op.key.size());

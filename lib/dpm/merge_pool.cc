@@ -76,25 +76,27 @@ void MergePool::work_in_background(Step step, void* object, std::atomic<uint32_t
   }
   auto at = std::ranges::find(backgrounds_, object, &Background::object);
   if (at == backgrounds_.end()) {
-    backgrounds_.push_back({this, step, object, &working});
+    backgrounds_.push_back({step, object, &working});
     at = std::prev(backgrounds_.end());
   }
   working.fetch_add(workers_, std::memory_order_acq_rel);
   running_.fetch_add(workers_, std::memory_order_acq_rel);
   for (uint32_t i = 0; i < workers_; ++i) {
-    arena_->enqueue(&MergePool::background_task, &*at, nullptr);
+    arena_->enqueue(&MergePool::background_task, this, &*at);
   }
 }
 
-void MergePool::background_task(void* background, void*) {
+void MergePool::background_task(void* pool, void* background) {
+  auto& self = *static_cast<MergePool*>(pool);
+  // Takes over what the service thread prepared before it raised the count, which counts this task.
+  if (self.running_.load(std::memory_order_acquire) == 0) return;
   auto& b = *static_cast<Background*>(background);
-  // Takes over what the service thread prepared before it raised the count.
   if (b.working->load(std::memory_order_acquire) != 0 && b.step(b.object)) {
-    b.pool->arena_->enqueue(&MergePool::background_task, background, nullptr);  // behind merges
+    self.arena_->enqueue(&MergePool::background_task, pool, background);  // behind merges
     return;
   }
   b.working->fetch_sub(1, std::memory_order_acq_rel);
-  b.pool->running_.fetch_sub(1, std::memory_order_acq_rel);
+  self.running_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
 uint32_t MergePool::poll() {

@@ -47,13 +47,12 @@ class MergePool {
 
  private:
   struct Background {
-    MergePool* pool;
     Step step;
     void* object;
     std::atomic<uint32_t>* working;
   };
   static void merge_task(void* pool, void* log_state);
-  static void background_task(void* background, void*);
+  static void background_task(void* pool, void* background);
 
   Merger& merger_;
   const uint32_t workers_;

@@ -124,8 +124,11 @@ uint32_t ErrandDesk::receive() noexcept {
   const uint32_t back = hand_over_.take_outcomes(place_, errands);
   away_ -= back;
   for (Errand* e : std::span(errands).first(back)) e->done(e);
-  const uint32_t come = hand_over_.take_errands(place_, errands);
-  for (Errand* e : std::span(errands).first(come)) worker_->submit(e->operation, tag_of(e));
+  uint32_t come = 0;
+  if (worker_ != nullptr) {
+    come = hand_over_.take_errands(place_, errands);
+    for (Errand* e : std::span(errands).first(come)) worker_->submit(e->operation, tag_of(e));
+  }
   return back + come + (protocol_ != nullptr ? protocol_->poll() : 0);
 }
 

@@ -210,7 +210,9 @@ void PoolMemory::stop_at_drain(uint64_t drains, bool power) noexcept {
 }
 
 void PoolMemory::drained() noexcept {
-  if (drains_left_ == 0 || --drains_left_ != 0) return;
+  if (drains_left_ == 0) return;
+  --drains_left_;
+  if (drains_left_ != 0) return;
   kept_ = std::make_unique<Kept>();
   kept_->seen.assign(volatile_, volatile_ + used_);
   kept_->durable.assign(durable_, durable_ + used_);

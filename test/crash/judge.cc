@@ -27,7 +27,7 @@ Judge::Judge(const Oracle& oracle, ImageSpace& live) : oracle_(oracle), live_(li
 std::string Judge::operator()(ImageSpace& image) {
   Node node{image};
   node.requests = uint64_t{1} << 40;
-  node.clock.now = oracle_.clock->now;
+  node.clock.now = oracle_.clock->now.load();
   image_ = &image;
   node_ = &node;
   std::string why;

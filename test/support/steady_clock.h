@@ -2,6 +2,7 @@
 // Clocks for tests: the machine's, and one that is moved by hand.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -21,6 +22,7 @@ class SteadyClock final : public Clock {
   }
 };
 
+/// The test moves it, workers read it.
 class HandClock final : public Clock {
  public:
   uint64_t now_ns() noexcept override { return now; }
@@ -28,7 +30,7 @@ class HandClock final : public Clock {
   uint64_t unix_now_ms() const noexcept { return 1'700'000'000'000 + now / 1'000'000; }
   void advance_ms(uint64_t ms) noexcept { now += ms * 1'000'000; }
 
-  uint64_t now = 1'000'000'000;
+  std::atomic<uint64_t> now = 1'000'000'000;
 };
 
 }  // namespace dinomo::test

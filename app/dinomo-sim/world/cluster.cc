@@ -24,7 +24,8 @@ Cluster::Cluster(const Scenario& s, uint64_t seed, Environment* environment)
   set_networks(true);
   make_dpm();
   make_ring();
-  for (uint16_t slot = 0; slot < s.kns; ++slot) add_kn(slot, "kn" + std::to_string(slot));
+  for (uint16_t slot = 0; slot < static_cast<uint16_t>(s.kns); ++slot)
+    add_kn(slot, "kn" + std::to_string(slot));
   for (uint32_t c = 0; c < s.clients; ++c) {
     clients_.push_back(std::make_unique<ClientNode>(environment, client_options(c)));
   }
@@ -63,7 +64,7 @@ void Cluster::make_ring() {
   for (uint32_t p = 0; p < ring.owner.size(); ++p) {
     ring.owner[p] = owner_of_partition(p, scenario_.kns);
   }
-  for (uint16_t slot = 0; slot < scenario_.kns; ++slot) {
+  for (uint16_t slot = 0; slot < static_cast<uint16_t>(scenario_.kns); ++slot) {
     members_.push_back({ingress::parse_address(ip_of_slot(slot))->address, slot, wire::kDefaultPort,
                         static_cast<uint16_t>(scenario_.workers),
                         static_cast<uint16_t>(pool::KnState::kActive)});
@@ -203,7 +204,7 @@ void Cluster::heal() {
   faults_->end();
   set_networks(false);
   start_dpms();
-  for (uint16_t slot = 0; slot < scenario_.kns; ++slot) keep_one_kn(slot);
+  for (uint16_t slot = 0; slot < static_cast<uint16_t>(scenario_.kns); ++slot) keep_one_kn(slot);
   start_kns();
 }
 

@@ -180,6 +180,7 @@ SimIngress::~SimIngress() { stop(); }
 std::vector<dinomo::sim::NetworkAddress> SimIngress::addresses() const {
   std::vector<dinomo::sim::NetworkAddress> all;
   std::vector<uint16_t> ports;
+  ports.reserve(config_.workers + 1U);
   for (uint16_t w = 0; w < config_.workers; ++w) {
     ports.push_back(static_cast<uint16_t>(config_.base_port + w));
   }

@@ -182,7 +182,8 @@ TEST(Reply, FitsTheRoomAtItsLongest) {
   // 250 letters are no whole number of base64 groups: 248 are.
   ASSERT_EQ(p.kind, Kind::kRefused);
   const std::string key64(248, 'A');
-  const Parsed q = parsed("mg " + key64 + " b k c f s t v O" + std::string(31, 'o') + "\r\n");
+  const std::string line = "mg " + key64 + " b k c f s t v O" + std::string(31, 'o') + "\r\n";
+  const Parsed q = parsed(line);  // refers to it
   ASSERT_EQ(q.kind, Kind::kCommand) << q.refusal;
   const uint64_t most = ~uint64_t{0};
   std::array<char, kReplyHeadBytesMax> room;
