@@ -151,14 +151,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
         const uint64_t root_at = attachment_->superblock.index_root_offset;
         const Status again = co_await read(queue, root_at, f->bucket, Purpose::kIndex);
         ++f->round_trips;
-        if (ok(again)) {
-          const auto root = load<pool::IndexRoot>(f->bucket.data());
-          // The root may have been read before and after a swap: then it names one table twice.
-          in_next = root.current == table.word() && root.next != 0 && root.next != root.current;
-          table_ = pool::TableRef(root.current);
-          next_table_ = pool::TableRef(root.next);
-          root_read_ns_ = now_ns_;
-        }
+        if (ok(again)) in_next = adopt_root(load<pool::IndexRoot>(f->bucket.data()), table);
         break;
       }
       for (uint32_t s = 0; s < index::kSlotsPerBucket; ++s) {
@@ -184,6 +177,15 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
     co_return finish_fetch(f, false);
   }
   fail_fetch(f, detaching_ ? Status::kUnreachable : Status::kInternal);
+}
+
+/// True: what `table` does not hold any more is in the table that a resize fills.
+bool Worker::adopt_root(const pool::IndexRoot& root, pool::TableRef table) noexcept {
+  table_ = pool::TableRef(root.current);
+  next_table_ = pool::TableRef(root.next);
+  root_read_ns_ = now_ns_;
+  // The root may have been read before and after a swap: then it names one table twice.
+  return root.current == table.word() && root.next != 0 && root.next != root.current;
 }
 
 void Worker::fail_fetch(Fetch* f, Status status) noexcept {
