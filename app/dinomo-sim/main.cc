@@ -11,6 +11,8 @@
 
 namespace {
 
+constexpr int kExitUsage = 2;
+
 int run(int argc, char** argv) {
   CLI::App app{"The Dinomo simulator", "dinomo-sim"};
   app.set_version_flag("--version", DINOMO_VERSION);
@@ -47,13 +49,17 @@ int run(int argc, char** argv) {
   running->add_option("--history", runs.history, "write the history there, first seed only");
   running->add_option("--coverage", runs.coverage, "write what was reached there, JSON");
   const CLI::App* const knobs = app.add_subcommand("knobs", "list what --set can set");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : kExitUsage;
+  }
   if (knobs->parsed()) return dinomo::app::print_knobs();
   if (checking->parsed()) return dinomo::app::run_check(check);
   if (!dinomo::app::parse_seeds(seeds, &runs)) {
     std::fprintf(stderr, "dinomo-sim: '--seeds %s': give a number or a range such as 1-500\n",
                  seeds.c_str());
-    return 2;
+    return kExitUsage;
   }
 #ifdef DINOMO_PLANTED_BUGS
   dinomo::planted_bug = plant;
@@ -69,5 +75,5 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     std::fprintf(stderr, "dinomo-sim: %s\n", error.what());
   }
-  return 2;
+  return kExitUsage;
 }

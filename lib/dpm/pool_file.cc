@@ -3,24 +3,19 @@
 
 #include <fcntl.h>
 #include <libpmemobj.h>
-#include <linux/magic.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "common/align.h"
+#include "dpm/pool_shares.h"
+#include "dpm/pool_storage.h"
 #include "index/index_writer.h"
 
 namespace dinomo::dpm {
@@ -31,51 +26,6 @@ constexpr uint16_t kFirstTableVersion = 1;
 constexpr uint64_t kIndexBucketsMin = 1024;
 constexpr uint64_t kPoolBytesPerBucket = 16384;
 constexpr uint64_t kPoolStepBytes = uint64_t{1} << 20;
-
-/// Segments leave so much of the pool to the index, that it can grow when they are full: a table of
-/// a bucket for every 640 bytes beside the one it replaces, or overflow buckets instead.
-constexpr uint64_t index_share_bytes(uint64_t pool_bytes) noexcept { return pool_bytes * 5 / 32; }
-
-/// The allocator of libpmemobj gives large objects in whole chunks with a header in the first one,
-/// and smaller ones from runs of several.
-constexpr uint64_t kHeapChunkBytes = uint64_t{256} << 10;
-constexpr uint64_t kRunObjectBytesMax = 2 * kHeapChunkBytes;
-constexpr uint64_t kObjectHeaderBytes = 16;
-constexpr uint64_t kAlignmentBytes = 48;  // the allocator's addresses are at least 16-aligned
-constexpr uint64_t kZoneBytes = uint64_t{16} << 30;
-constexpr uint64_t kHeapFixedBytes = uint64_t{5} << 20;  // lanes and tables, measured
-constexpr uint64_t kBegunRunsBytes = uint64_t{8} << 20;
-
-/// A new pool has at least so many: some for logs beside what is kept for deletes and compaction.
-constexpr uint64_t kSegmentsMin = 5;
-
-/// What a segment of so many bytes takes of the pool.
-constexpr uint64_t segment_footprint(uint64_t bytes) noexcept {
-  const uint64_t object = bytes + kAlignmentBytes + kObjectHeaderBytes;
-  if (object < kRunObjectBytesMax) return object + object / 16;
-  return align_up<uint64_t>(object, kHeapChunkBytes);
-}
-
-/// The segment is to fill the chunks that it takes: a multiple of them holds as much less as the
-/// object needs for itself, else each segment would waste a chunk.
-constexpr uint64_t fitted_segment_bytes(uint64_t bytes) noexcept {
-  if (bytes < kRunObjectBytesMax || bytes % kHeapChunkBytes != 0) return bytes;
-  return bytes - kAlignmentBytes - kObjectHeaderBytes;
-}
-static_assert(segment_footprint(fitted_segment_bytes(uint64_t{8} << 20)) == uint64_t{8} << 20);
-
-/// Segments that fit a pool beside its fixed records and what is kept for the index.
-constexpr uint64_t segments_that_fit(uint64_t pool_bytes, uint64_t root_bytes,
-                                     uint64_t first_buckets, uint64_t segment_bytes) noexcept {
-  const uint64_t index_bytes =
-      std::max(first_buckets * sizeof(index::Bucket) * 5 / 4, index_share_bytes(pool_bytes));
-  const uint64_t zones = pool_bytes / kZoneBytes + 1;  // each with tables of its own and a rest
-  const uint64_t runs = segment_bytes < kRunObjectBytesMax ? kBegunRunsBytes : 0;
-  const uint64_t kept = index_bytes + root_bytes + kHeapFixedBytes + runs +
-                        zones * 2 * kHeapChunkBytes +
-                        (zones - 1) * segment_footprint(segment_bytes);
-  return kept < pool_bytes ? (pool_bytes - kept) / segment_footprint(segment_bytes) : 0;
-}
 
 Status fail(Status status, std::string* why, std::string text) {
   if (why != nullptr) *why = std::move(text);
@@ -90,92 +40,6 @@ std::string printable(std::string text) {
     if (c < ' ' || c > '~') c = '?';
   }
   return text;
-}
-
-std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
-
-std::string directory_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-Status status_of_errno(int error) noexcept {
-  switch (error) {
-    case ENOENT:
-    case ENOTDIR: return Status::kNotFound;
-    case EEXIST: return Status::kExists;
-    case ENOSPC:
-    case EDQUOT:
-    case ENOMEM: return Status::kNoSpace;
-    case EAGAIN:
-    case EBUSY: return Status::kBusy;
-    default: return Status::kInvalid;
-  }
-}
-
-/// Before anything is made: the directory exists, is ours to write, and has room.
-Status check_room(const PoolOptions& options, std::string* why) {
-  const std::string directory = directory_of(options.path);
-  struct stat info{};
-  if (stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-    return fail(Status::kNotFound, why,
-                "directory " + directory + " does not exist; create it or change `pool`");
-  }
-  if (access(directory.c_str(), W_OK | X_OK) != 0) {
-    return fail(Status::kInvalid, why,
-                "no permission to create a file in " + directory + " (" + std::strerror(errno) +
-                    "); change its owner or mode, or change `pool`");
-  }
-  struct statvfs room{};
-  if (statvfs(directory.c_str(), &room) != 0) return Status::kOk;
-  const uint64_t free_bytes = uint64_t{room.f_bavail} * room.f_frsize;
-  if (free_bytes >= options.pool_bytes) return Status::kOk;
-  return fail(Status::kNoSpace, why,
-              "a pool of " + mib(options.pool_bytes) + " does not fit: " + directory + " has " +
-                  mib(free_bytes) + " free; make room or set a smaller `pool_bytes`");
-}
-
-/// True if the file's pages can be mapped so that a cache-line flush makes them durable.
-bool is_dax(const std::string& path) noexcept {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return false;
-  struct stat info{};
-  bool dax = fstat(fd, &info) == 0 && S_ISCHR(info.st_mode);
-  if (!dax) {
-    void* page = mmap(nullptr, 4096, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
-    dax = page != MAP_FAILED;
-    if (dax) munmap(page, 4096);
-  }
-  ::close(fd);
-  return dax;
-}
-
-bool is_memory_file_system(const std::string& path) noexcept {
-  struct statfs info{};
-  if (statfs(path.c_str(), &info) != 0) return false;
-  return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC || info.f_type == HUGETLBFS_MAGIC;
-}
-
-/// Of a file: its size and blocks; of a directory: the names in it. DAX keeps a file's contents
-/// through a power failure, not the name that it has had for less than a journal's commit.
-bool make_durable(const std::string& path) noexcept {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool good = fsync(fd) == 0;
-  ::close(fd);
-  return good;
-}
-
-uint64_t device_bytes(const struct stat& info) noexcept {
-  const std::string path = "/sys/dev/char/" + std::to_string(major(info.st_rdev)) + ":" +
-                           std::to_string(minor(info.st_rdev)) + "/size";
-  std::FILE* file = std::fopen(path.c_str(), "re");
-  if (file == nullptr) return 0;
-  std::array<char, 32> text{};
-  const size_t n = std::fread(text.data(), 1, text.size() - 1, file);
-  std::fclose(file);
-  return n == 0 ? 0 : std::strtoull(text.data(), nullptr, 10);
 }
 
 /// libpmemobj keeps this setting for the whole process.
@@ -236,9 +100,10 @@ Result<std::unique_ptr<PoolFile>> PoolFile::open(const PoolOptions& options, std
                                 "cannot look at " + options.path + ": " + std::strerror(error)));
   }
   if (!exists && !options.create) {
-    return std::unexpected(fail(Status::kNotFound, why,
-                                "there is no pool at " + options.path +
-                                    "; start with --create to make one, or change `pool`"));
+    return std::unexpected(
+        fail(Status::kNotFound, why,
+             "there is no pool at " + options.path +
+                 "; change `pool`, or start dinomo-dpm with --create to make one"));
   }
   if (!exists) {
     if (const Status s = file->create(options, why); !ok(s)) return std::unexpected(s);
@@ -269,7 +134,7 @@ Status PoolFile::create(const PoolOptions& options, std::string* why) {
                     " is too small for its directory, index and segments; it takes at least " +
                     mib(enough) + ", or a smaller segment_bytes");
   }
-  if (const Status s = check_room(options, why); !ok(s)) return s;
+  if (const Status s = check_room(options.path, options.pool_bytes, why); !ok(s)) return s;
   // Made under another name and renamed when complete, so that a crash never leaves half a pool.
   const std::string draft = options.path + ".new";
   if (const int fd = ::open(draft.c_str(), O_RDWR | O_CLOEXEC); fd >= 0) {

@@ -19,10 +19,9 @@
 //     which name the KN and the worker to relay to.
 //   - `status`, `extras` and `value` are as in replies of the native protocol (doc/protocol.md),
 //   and
-//     valid during the call only. To get ItemExtras with a GET, or with a
-//     mutation instead of VersionExtras, set wire::kWantItem. INTERNAL is
-//     the answer to a mutation whose lease or log was lost before it was known to be durable: it
-//     may or may not have taken effect.
+//     valid during the call only. To get ItemExtras with a GET, or with a mutation instead of
+//     VersionExtras, set wire::kWantItem. INTERNAL is the answer to a mutation whose lease or log
+//     was lost before it was known to be durable: it may or may not have taken effect.
 //
 // Thread rule: one object a worker, everything on the worker's lcore. Nothing may block or throw.
 #pragma once

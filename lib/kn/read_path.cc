@@ -107,8 +107,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
     if (ok(got) && accept_entry(f, shortcut, &retry)) {
       stats_.shortcut_hits.add();
       stats_.shortcut_rts.add();
-      finish_fetch(f, true);
-      co_return;
+      co_return finish_fetch(f, true);
     }
     stats_.stale_shortcuts.add();
     dac_->drop_shortcut(f->hash, shortcut);
@@ -122,16 +121,12 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
       const Status got = co_await read(queue, at.offset_bytes(), f->buffer.first(at.length_bytes()),
                                        Purpose::kValue);
       ++f->round_trips;
-      if (!ok(got)) {
-        fail_fetch(f, got);
-        co_return;
-      }
+      if (!ok(got)) co_return fail_fetch(f, got);
       bool gone = false;  // merged, and moved or reclaimed since
       if (accept_entry(f, at, &gone)) {
         stats_.unmerged_hits.add();
         stats_.unmerged_rts.add(f->round_trips);
-        finish_fetch(f, false);
-        co_return;
+        co_return finish_fetch(f, false);
       }
       // Older entries of the key may still lie where they were: the index knows the newest.
       if (gone) break;
@@ -144,10 +139,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
     for (uint32_t hop = 0; hop < index::kChainBucketsMax && bucket_offset != 0; ++hop) {
       const Status got = co_await read(queue, bucket_offset, f->bucket, Purpose::kIndex);
       ++f->round_trips;
-      if (!ok(got)) {
-        fail_fetch(f, got);
-        co_return;
-      }
+      if (!ok(got)) co_return fail_fetch(f, got);
       // The chain has moved to the table that a resize fills, or that replaced this one.
       if (!index::serves_chain(load<index::Bucket>(f->bucket.data()).header, table.version(),
                                head)) {
@@ -159,14 +151,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
         const uint64_t root_at = attachment_->superblock.index_root_offset;
         const Status again = co_await read(queue, root_at, f->bucket, Purpose::kIndex);
         ++f->round_trips;
-        if (ok(again)) {
-          const auto root = load<pool::IndexRoot>(f->bucket.data());
-          // The root may have been read before and after a swap: then it names one table twice.
-          in_next = root.current == table.word() && root.next != 0 && root.next != root.current;
-          table_ = pool::TableRef(root.current);
-          next_table_ = pool::TableRef(root.next);
-          root_read_ns_ = now_ns_;
-        }
+        if (ok(again)) in_next = adopt_root(load<pool::IndexRoot>(f->bucket.data()), table);
         break;
       }
       for (uint32_t s = 0; s < index::kSlotsPerBucket; ++s) {
@@ -176,15 +161,11 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
         const Status entry = co_await read(queue, at.offset_bytes(),
                                            f->buffer.first(at.length_bytes()), Purpose::kValue);
         ++f->round_trips;
-        if (!ok(entry)) {
-          fail_fetch(f, entry);
-          co_return;
-        }
+        if (!ok(entry)) co_return fail_fetch(f, entry);
         if (accept_entry(f, at, &retry)) {
           stats_.misses.add();
           stats_.miss_rts.add(f->round_trips);
-          finish_fetch(f, false);
-          co_return;
+          co_return finish_fetch(f, false);
         }
       }
       bucket_offset = load<index::Bucket>(f->bucket.data()).next;
@@ -193,10 +174,18 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
     f->outcome = Outcome::kAbsent;
     stats_.absent.add();
     stats_.absent_rts.add(f->round_trips);
-    finish_fetch(f, false);
-    co_return;
+    co_return finish_fetch(f, false);
   }
   fail_fetch(f, detaching_ ? Status::kUnreachable : Status::kInternal);
+}
+
+/// True: what `table` does not hold any more is in the table that a resize fills.
+bool Worker::adopt_root(const pool::IndexRoot& root, pool::TableRef table) noexcept {
+  table_ = pool::TableRef(root.current);
+  next_table_ = pool::TableRef(root.next);
+  root_read_ns_ = now_ns_;
+  // The root may have been read before and after a swap: then it names one table twice.
+  return root.current == table.word() && root.next != 0 && root.next != root.current;
 }
 
 void Worker::fail_fetch(Fetch* f, Status status) noexcept {

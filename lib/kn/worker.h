@@ -282,6 +282,7 @@ class Worker {
   Task run_fetch(Fetch* fetch, pool::GlobalAddress shortcut) noexcept;
   bool accept_entry(Fetch* fetch, pool::GlobalAddress address, bool* retry) noexcept;
   void finish_fetch(Fetch* fetch, bool by_shortcut) noexcept;
+  bool adopt_root(const pool::IndexRoot& root, pool::TableRef table) noexcept;
   void fail_fetch(Fetch* fetch, Status status) noexcept;
   void reply_failed(const ReplyTo& to, Status status) noexcept;
   void free_fetch(Fetch* fetch) noexcept;

@@ -43,22 +43,9 @@ Cost run(const Case& c, const std::string& directory, bool smoke) {
 
 int main(int argc, char** argv) {
   using namespace dinomo::bench;
-  bool smoke = false;
-  std::string json_file;
-  std::string directory = "/dev/shm";
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word == "--smoke") {
-      smoke = true;
-    } else if (word == "--json" && i + 1 < argc) {
-      json_file = argv[++i];
-    } else if (word == "--directory" && i + 1 < argc) {
-      directory = argv[++i];
-    } else {
-      std::fprintf(stderr, "usage: merge_bench [--smoke] [--json FILE] [--directory DIR]\n");
-      return 2;
-    }
-  }
+  const auto given = parse_arguments(argc, argv, "merge_bench");
+  if (!given) return 2;
+  const auto& [smoke, json_file, directory] = *given;
   auto results = nlohmann::json::array();
   const int repeats = smoke ? 1 : 3;
   std::printf("%8s %8s %8s %12s %12s\n", "workers", "value B", "kind", "cpu ns", "wall ns");

@@ -12,6 +12,7 @@
 #include <ctime>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -48,6 +49,31 @@ struct Cost {
   uint64_t cpu_ns = 0;
   uint64_t entries = 0;
 };
+
+struct Arguments {
+  bool smoke = false;
+  std::string json_file;
+  std::string directory = "/dev/shm";  // of the pool
+};
+
+/// Nothing, and the usage on stderr, if they are wrong.
+inline std::optional<Arguments> parse_arguments(int argc, char** argv, const char* program) {
+  Arguments a;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--smoke") {
+      a.smoke = true;
+    } else if (word == "--json" && i + 1 < argc) {
+      a.json_file = argv[++i];
+    } else if (word == "--directory" && i + 1 < argc) {
+      a.directory = argv[++i];
+    } else {
+      std::fprintf(stderr, "usage: %s [--smoke] [--json FILE] [--directory DIR]\n", program);
+      return std::nullopt;
+    }
+  }
+  return a;
+}
 
 class MergeRig {
  public:

@@ -75,22 +75,9 @@ nlohmann::json measure(const std::string& directory, uint64_t pool_bytes, uint32
 
 int main(int argc, char** argv) {
   using namespace dinomo::bench;
-  bool smoke = false;
-  std::string json_file;
-  std::string directory = "/dev/shm";
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word == "--smoke") {
-      smoke = true;
-    } else if (word == "--json" && i + 1 < argc) {
-      json_file = argv[++i];
-    } else if (word == "--directory" && i + 1 < argc) {
-      directory = argv[++i];
-    } else {
-      std::fprintf(stderr, "usage: recovery_bench [--smoke] [--json FILE] [--directory DIR]\n");
-      return 2;
-    }
-  }
+  const auto given = parse_arguments(argc, argv, "recovery_bench");
+  if (!given) return 2;
+  const auto& [smoke, json_file, directory] = *given;
   auto results = nlohmann::json::array();
   std::printf("%7s %7s %9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "workers", "value B", "items",
               "merged", "total ms", "segments", "index", "sessions", "logs", "merge", "check");

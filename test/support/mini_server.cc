@@ -306,12 +306,14 @@ void MiniServer::mutate(const wire::DatagramHeader& h, const wire::Message& m, R
     if (sequence == 0 || sequence + options_.window <= session.newest) ++counts_.window_violations;
     known = session.outcomes.emplace(sequence, apply(m)).first;
     ++counts_.applied;
+    if ((m.header.flags & wire::kRepeated) != 0) ++counts_.marked;
     // A record may go once the window has passed it; some more are kept to notice violations.
     while (session.outcomes.size() > 4 * size_t{options_.window}) {
       session.outcomes.erase(session.outcomes.begin());
     }
   } else {
     ++counts_.repeated;
+    if ((m.header.flags & wire::kRepeated) == 0) ++counts_.unmarked;
   }
   out->header.status = static_cast<uint8_t>(known->second.status);
   out->value = known->second.value;

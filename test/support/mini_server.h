@@ -57,6 +57,8 @@ struct MiniCounts {
   uint64_t rings = 0;
   uint64_t applied = 0;   // mutations carried out
   uint64_t repeated = 0;  // mutations answered from their record
+  uint64_t unmarked = 0;  // of these, not marked as repeated by the client
+  uint64_t marked = 0;    // carried out, and marked
   uint64_t window_violations = 0;
   uint64_t misrouted = 0;  // right KN, wrong worker
   uint64_t malformed = 0;

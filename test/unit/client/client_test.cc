@@ -223,6 +223,7 @@ TEST_F(ClientTest, SurvivesLossDuplicationAndReorderingAndAppliesEachMutationOnc
   const auto counts = server_->counts();
   EXPECT_EQ(counts.applied, 800u);
   EXPECT_GT(counts.repeated, 0u);
+  EXPECT_EQ(counts.unmarked, 0u);
   EXPECT_GT(client_->counters().timeouts, 0u);
   EXPECT_GT(client_->counters().late_replies, 0u);
   EXPECT_EQ(client_->counters().gave_up, 0u);
@@ -258,6 +259,7 @@ TEST_F(ClientTest, AWrongOwnerReplyWithAnUnchangedRingIsTriedAgain) {
   server_->decline_next(wire::Status::kWrongOwner, 3, 0);
   EXPECT_EQ(blocking_->put(as_bytes("k"), as_bytes("v")).status, Status::kOk);
   EXPECT_EQ(client_->counters().wrong_owner, 3u);
+  EXPECT_EQ(server_->counts().marked, client_->counters().timeouts) << "declined is not repeated";
 }
 
 TEST_F(ClientTest, AVoidCookieIsRenewedAndTheSessionGoesOn) {

@@ -111,6 +111,25 @@ TEST_F(HandOverTest, AValueThatCameBackStaysWhateverBecomesOfTheItem) {
   EXPECT_EQ(as_text(get.value), std::string(61'440, 'a'));
 }
 
+// Until the origin takes it, the worker goes on and uses the memory of the reply for others.
+TEST_F(HandOverTest, AValueIsKeptOnItsWayBack) {
+  const std::string value(50'000, 'a');
+  go(0, Opcode::kPut, "k", value);
+  go(1, Opcode::kPut, "other", std::string(50'000, 'b'));
+  turns(300);
+  Trip& get = go(0, Opcode::kGet, "k");
+  for (int i = 0; i < 200; ++i) world.turn();
+  for (int n = 0; n < 3; ++n) {
+    go(1, Opcode::kGet, "other");
+    for (int i = 0; i < 200; ++i) world.turn();
+    desks[1].poll();
+  }
+  EXPECT_EQ(get.answers, 0);
+  desks[0].poll();
+  EXPECT_EQ(get.answers, 1);
+  EXPECT_EQ(as_text(get.value), value);
+}
+
 TEST_F(HandOverTest, AWorkerWithTooMuchToDoIsBusy) {
   // A ring to a worker holds 7 here, and three desks may have 4 out each.
   for (uint32_t i = 0; i < kErrandsMax; ++i) {

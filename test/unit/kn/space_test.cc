@@ -217,6 +217,33 @@ TEST(FullPool, RefusesPutsUntilDeletesHaveMadeRoom) {
   }
 }
 
+// Nothing gives room here, and puts ask again and again: what is kept is for deletes alone.
+TEST(FullPool, PutsLeaveToDeletesWhatIsKeptForThem) {
+  EngineOptions options = small_world();
+  options.pool_bytes = uint64_t{24} << 20;
+  options.service.compact_below_percent = 0;
+  EngineWorld world(options);
+  world.wait_serving();
+  world.hello();
+  const auto put = [&](uint64_t n) {
+    EngineReply r = world.put(key_name(n), value_of(n, 1));
+    for (int i = 0; r.status == wire::Status::kBusy && i < 2000; ++i) {
+      r = world.put(key_name(n), value_of(n, 1));
+    }
+    return r.status;
+  };
+  uint64_t keys = 0;
+  while (put(keys) == wire::Status::kOk) ASSERT_LT(++keys, 20'000u);
+  uint64_t tried = 0;
+  for (uint64_t n = 0; n < keys; n += 200) {  // too few for compaction to gain by
+    for (int again = 0; again < 30; ++again, ++tried) {
+      ASSERT_NE(world.put(key_name(keys + n), value_of(n, 1)).status, wire::Status::kOk) << tried;
+    }
+    ASSERT_EQ(world.remove(key_name(n)).status, wire::Status::kOk) << key_name(n);
+  }
+  EXPECT_GT(tried, 600u) << "more than fit what is kept";
+}
+
 // The KN was away while the DPM merged, compacted and freed: what it still thinks unmerged is not
 // there any more, and an older version of the key is.
 TEST(UnmergedReads, AnOlderEntryIsNotTakenForOneThatWasCompacted) {
