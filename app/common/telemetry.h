@@ -69,8 +69,8 @@ nlohmann::json answer_telemetry(Observed& observed, std::string_view command,
 /// {"name", "version", ...}: what `info` of every program begins with.
 nlohmann::json program_info(const std::string& program);
 
-/// Before rte_eal_init() or after. One a process; nullptr before `observed` ends: DPDK's thread lives
-/// as long as the process.
+/// Before rte_eal_init() or after. One a process; nullptr before `observed` ends: DPDK's thread
+/// lives as long as the process.
 void register_with_dpdk(Observed* observed);
 
 }  // namespace dinomo::app

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the memory node tells about itself, one row a figure: name, unit, help, and where it is read.
-// Whoever adds a figure to ServiceStats adds its row.
+// What the memory node tells about itself, one row a figure: name, unit, help, and where it is
+// read. Whoever adds a figure to ServiceStats adds its row.
 #pragma once
 
 #include <cstdint>
