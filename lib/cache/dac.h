@@ -19,6 +19,12 @@ namespace dinomo::cache {
 
 class PagePool;
 
+/// The top bits of a hash tell generations of records apart: a record that was filled under another
+/// epoch is never found. So whoever counts an epoch up forgets records by thousands at no cost;
+/// they are replaced as what is never used is.
+inline constexpr uint32_t kEpochBits = 12;
+inline constexpr uint32_t kEpochShift = 64 - kEpochBits;
+
 enum class Policy : uint8_t {
   kDac,           // adaptive
   kValueOnly,     // values, LRU
@@ -91,7 +97,7 @@ class Dac {
   /// Starts loading what find() will touch.
   virtual void prefetch(uint64_t hash) const noexcept = 0;
 
-  /// Looks up and counts the hit. `hash` is key_hash(key) everywhere.
+  /// Looks up and counts the hit. `hash` is key_hash(key) everywhere, with the same epoch.
   virtual Found find(uint64_t hash, Bytes key) noexcept = 0;
 
   /// After a miss was served from the pool at a cost of `miss_rt` round trips.

@@ -27,6 +27,7 @@
 #include <cstdint>
 
 #include "cache/arena.h"
+#include "cache/dac.h"
 #include "common/align.h"
 
 namespace dinomo::cache {
@@ -80,11 +81,14 @@ class Table {
   /// Gives all pages back but the first ones, and empties those.
   void reset() noexcept;
 
+  /// Hashes that differ in their top kEpochBits bits only have different tags: dac.h, kEpochShift.
   Probe probe(uint64_t hash) const noexcept {
-    uint64_t mixed = hash * 0x9e37'79b9'7f4a'7c15u;  // callers' hashes may share high or low bits
+    uint64_t mixed = (hash << kEpochBits) * 0x9e37'79b9'7f4a'7c15u;  // they may share low bits
     mixed ^= mixed >> 32;
     mixed *= 0xd6e8'feb8'6659'fd93u;
-    const auto tag = static_cast<uint32_t>(mixed >> 42);
+    // Bit 0 stays out of it, so that the tag that is not used cannot make two of them equal.
+    const auto epoch = static_cast<uint32_t>(hash >> kEpochShift) << 1;
+    const uint32_t tag = static_cast<uint32_t>(mixed >> 42) ^ epoch;
     return {.home = scale(static_cast<uint32_t>(mixed)), .tag = tag + (tag == 0 ? 1 : 0)};
   }
 

@@ -123,6 +123,7 @@ constexpr Named kNamed[] = {
     {"refused_busy", &WorkerStats::refused_busy},
     {"refused_session", &WorkerStats::refused_session},
     {"refused_owner", &WorkerStats::refused_owner},
+    {"refused_moving", &WorkerStats::refused_moving},
     {"refused_network", &WorkerStats::refused_network},
     {"refused_rate", &WorkerStats::refused_rate},
     {"sessions", &WorkerStats::sessions},

@@ -18,7 +18,7 @@ using telemetry::Counter;
 struct WorkerStats {
   // requests
   Counter requests, gets, puts, deletes, conditionals, others;
-  Counter refused_session, refused_owner, refused_busy, refused_bad, refused_lease;
+  Counter refused_session, refused_owner, refused_moving, refused_busy, refused_bad, refused_lease;
   Counter refused_network, refused_rate;  // datagrams without a valid cookie, dropped
   Counter sessions;                       // that the worker remembers
   Counter session_lookups;                // records read from the pool
