@@ -19,11 +19,11 @@ namespace dinomo::cache {
 
 class PagePool;
 
-/// The top bits of a hash tell generations of records apart: a record that was filled under another
-/// epoch is never found. So whoever counts an epoch up forgets records by thousands at no cost;
-/// they are replaced as what is never used is.
-inline constexpr uint32_t kEpochBits = 12;
-inline constexpr uint32_t kEpochShift = 64 - kEpochBits;
+/// Another hash for the key: a record that was filled under one epoch of a key is never found under
+/// another. So whoever counts an epoch up forgets what may be thousands of records at no cost; they
+/// are replaced as what is never used is. Epoch 0 is the hash itself.
+inline constexpr uint32_t kEpochs = 1 << 16;
+uint64_t hash_in_epoch(uint64_t hash, uint32_t epoch) noexcept;
 
 enum class Policy : uint8_t {
   kDac,           // adaptive
@@ -97,7 +97,7 @@ class Dac {
   /// Starts loading what find() will touch.
   virtual void prefetch(uint64_t hash) const noexcept = 0;
 
-  /// Looks up and counts the hit. `hash` is key_hash(key) everywhere, with the same epoch.
+  /// Looks up and counts the hit. `hash` is key_hash(key) everywhere.
   virtual Found find(uint64_t hash, Bytes key) noexcept = 0;
 
   /// After a miss was served from the pool at a cost of `miss_rt` round trips.

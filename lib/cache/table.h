@@ -27,7 +27,6 @@
 #include <cstdint>
 
 #include "cache/arena.h"
-#include "cache/dac.h"
 #include "common/align.h"
 
 namespace dinomo::cache {
@@ -81,15 +80,20 @@ class Table {
   /// Gives all pages back but the first ones, and empties those.
   void reset() noexcept;
 
-  /// Hashes that differ in their top kEpochBits bits only have different tags: dac.h, kEpochShift.
   Probe probe(uint64_t hash) const noexcept {
-    uint64_t mixed = (hash << kEpochBits) * 0x9e37'79b9'7f4a'7c15u;  // they may share low bits
-    mixed ^= mixed >> 32;
-    mixed *= 0xd6e8'feb8'6659'fd93u;
-    // Bit 0 stays out of it, so that the tag that is not used cannot make two of them equal.
-    const auto epoch = static_cast<uint32_t>(hash >> kEpochShift) << 1;
-    const uint32_t tag = static_cast<uint32_t>(mixed >> 42) ^ epoch;
+    const uint64_t mixed = mix(hash);  // callers' hashes may share high or low bits
+    const auto tag = static_cast<uint32_t>(mixed >> 42);
     return {.home = scale(static_cast<uint32_t>(mixed)), .tag = tag + (tag == 0 ? 1 : 0)};
+  }
+
+  /// One-to-one, and so is what undoes it.
+  static constexpr uint64_t mix(uint64_t hash) noexcept {
+    const uint64_t x = hash * kMixFirst;
+    return (x ^ x >> 32) * kMixSecond;
+  }
+  static constexpr uint64_t unmix(uint64_t mixed) noexcept {
+    const uint64_t x = mixed * inverse(kMixSecond);
+    return (x ^ x >> 32) * inverse(kMixFirst);
   }
 
   uint32_t first_of(Probe p) const noexcept { return place(p.home, p.tag); }
@@ -141,6 +145,14 @@ class Table {
 
  private:
   static constexpr uint32_t kExtensionBits = 11;
+  static constexpr uint64_t kMixFirst = 0x9e37'79b9'7f4a'7c15;
+  static constexpr uint64_t kMixSecond = 0xd6e8'feb8'6659'fd93;
+  /// Of an odd number, modulo 2^64: each step doubles the bits that are right.
+  static constexpr uint64_t inverse(uint64_t odd) noexcept {
+    uint64_t x = odd;
+    for (int step = 0; step < 5; ++step) x *= 2 - odd * x;
+    return x;
+  }
 
   // Maps 32 random bits to 0..buckets_min_-1.
   uint32_t scale(uint32_t bits) const noexcept {

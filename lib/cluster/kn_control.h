@@ -89,6 +89,8 @@ class KnControl {
   void set_leaving(bool leaving) noexcept;
   bool leaving() const noexcept { return leaving_; }
   bool leading() const noexcept { return phase_ == KnPhase::kServing && leader_.leading(); }
+  /// Serves what the ring gives to it, be it nothing; false while it waits for its part.
+  bool ready() const noexcept { return phase_ == KnPhase::kServing && ring_ && !waits_; }
   /// Partitions that it serves now.
   uint32_t partitions() const noexcept { return partitions_; }
   bool stopped() const noexcept { return stopped_; }
@@ -165,6 +167,7 @@ class KnControl {
   bool leaving_ = false;
   uint64_t leave_deadline_ns_ = 0;  // 0: not stopping yet
   uint32_t partitions_ = 0;
+  bool waits_ = false;  // the ring names an earlier incarnation of this KN
   std::vector<RetiredRing> retired_rings_;
 };
 

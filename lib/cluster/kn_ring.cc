@@ -96,6 +96,7 @@ void KnControl::adopt_ring(std::unique_ptr<ring::Ring> taken) noexcept {
     }
     served += newest.serves(me, p) ? 1 : 0;
   }
+  waits_ = other && std::ranges::find(newest.owner, me) != newest.owner.end();
   if (served != partitions_) {
     events_.info("serves " + std::to_string(served) + " of 4096 partitions, ring version " +
                  std::to_string(newest.version));

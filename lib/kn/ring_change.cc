@@ -62,9 +62,8 @@ void Worker::settle_ring() noexcept {
 
 void Worker::forget_cached(uint32_t partition) noexcept {
   if (planted("cache-kept-on-hand-over")) return;
-  constexpr uint16_t kEpochs = 1 << cache::kEpochBits;
   Partition& p = partitions_[partition];
-  p.epoch = (p.epoch + 1) % kEpochs;
+  p.epoch = static_cast<uint16_t>((p.epoch + 1) % cache::kEpochs);
   if (p.epoch == 0) dac_->clear();  // else those of the first time could be found again
 }
 

@@ -277,8 +277,8 @@ class Worker {
   }
   Partition& partition(uint64_t routing) noexcept { return partitions_[partition_of(routing)]; }
   uint64_t cache_hash(uint64_t hash, uint64_t routing) const noexcept {
-    return (hash & ((uint64_t{1} << cache::kEpochShift) - 1)) |
-           uint64_t{partitions_[partition_of(routing)].epoch} << cache::kEpochShift;
+    const uint16_t epoch = partitions_[partition_of(routing)].epoch;
+    return epoch == 0 ? hash : cache::hash_in_epoch(hash, epoch);
   }
   void publish_stats() noexcept;
 
