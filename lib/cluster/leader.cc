@@ -78,7 +78,7 @@ uint32_t Leader::poll() noexcept {
     case State::kTaking: return start_take();
     case State::kLeading: break;
   }
-  if (lane_.now_ns >= deadline_ns_ && !planted("leader-past-lease")) {
+  if (lane_.now_ns >= deadline_ns_) {
     running_ = false;
     step_down("its lease was not renewed in time");
   } else if (next_ring_) {
