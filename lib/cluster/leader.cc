@@ -3,7 +3,6 @@
 
 #include <cstring>
 
-#include "common/planted.h"
 #include "pool/mailbox.h"
 
 namespace dinomo::cluster {
@@ -92,7 +91,7 @@ uint32_t Leader::poll() noexcept {
 }
 
 uint32_t Leader::start_take() noexcept {
-  if (old_holder_ && !planted("old-leader-not-fenced")) {
+  if (old_holder_) {
     started(run_fence(*old_holder_));
   } else {
     started(run_adopt());
@@ -196,6 +195,12 @@ kn::Task Leader::run_fence(Fence victim) noexcept {
     } else {
       members_.sealed(victim.kn_slot, victim.incarnation);
     }
+  } else if (victim != refused_ && !lane_.losing) {  // said once
+    refused_ = victim;
+    say_("KN slot " + std::to_string(victim.kn_slot) + ", incarnation " +
+         std::to_string(victim.incarnation) + ", is silent and cannot be locked out (" +
+         status_name(status) +
+         "): it keeps its partitions until it wakes, or its process is ended");
   }
   victim_.reset();
   finish(ok(status) ? 0 : kFenceRetryUs);

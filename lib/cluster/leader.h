@@ -57,6 +57,8 @@ class Leader {
   struct Fence {
     uint16_t kn_slot = 0;
     uint32_t incarnation = 0;
+
+    bool operator==(const Fence&) const noexcept = default;
   };
 
   uint64_t own_word(uint64_t before) const noexcept;
@@ -99,6 +101,7 @@ class Leader {
   ring::Ring ring_;
   std::optional<ring::Ring> next_ring_;
   std::optional<Fence> victim_;
+  Fence refused_;                     // that the DPM could not lock out when it was asked last
   std::vector<ring::Member> placed_;  // what targets_ was made for
   ring::Owners targets_;
   uint64_t handing_since_ns_ = 0;  // 0: none under way

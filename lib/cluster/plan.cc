@@ -23,7 +23,8 @@ class Planner {
         } else if (finished) {
           give(p);
         }
-      } else if (wanted(p) && handing == Handing::kOn && ring_.moving.none()) {
+      } else if (wanted(p) && handing == Handing::kOn && ring_.moving.none() &&
+                 view(ring_.owner[p])->member) {  // who is silent will be fenced, not asked
         set_moving(p, true);
       }
     }
