@@ -304,7 +304,10 @@ void KnApp::write_stats() const {
   const std::string temporary = options_.stats_file + ".new";
   {
     std::ofstream file(temporary, std::ios::trunc);
-    file << "{\"phase\":\"" << cluster::phase_name(control_->phase()) << "\",\"kn\":";
+    const bool waits = control_->phase() == cluster::KnPhase::kServing && !control_->ready();
+    file << "{\"phase\":\"" << (waits ? "waiting" : cluster::phase_name(control_->phase()))
+         << "\",\"partitions\":" << control_->partitions()
+         << ",\"leads\":" << (control_->leading() ? "true" : "false") << ",\"kn\":";
     file.write(text.data(), static_cast<std::streamsize>(bytes));
     file << "}\n";
     if (!file) {

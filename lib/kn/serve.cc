@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint32_t kBusyRetryUs = 500;
 constexpr uint32_t kNotServingRetryUs = 20'000;
+constexpr uint32_t kMovingRetryUs = 2000;
 
 bool needs_session(wire::Opcode op) noexcept {
   return op != wire::Opcode::kHello && op != wire::Opcode::kPing;
@@ -158,20 +159,32 @@ void Worker::locate(Request* r) noexcept {
   if (!has_key(r->operation.opcode) || attachment_ == nullptr) return;
   r->routing = routing_hash(r->operation.key);
   r->hash = key_hash(r->operation.key, attachment_->superblock.hash_seed);
-  dac_->prefetch(r->hash);
+  r->cache_hash = cache_hash(r->hash, r->routing);
+  dac_->prefetch(r->cache_hash);
 }
 
 /// Refuses what this worker must not or cannot serve now.
 bool Worker::admit(const Request& r) noexcept {
   if (!serving() || (!lease_valid_ && !planted("lease-not-checked")) || ring_ == nullptr) {
     stats_.refused_lease.add();
+    declined_ |= ring_ == nullptr;
     refuse(r, wire::Status::kBusy, kNotServingRetryUs);
     return false;
   }
   const uint16_t owner = ring_->owner_of(r.routing);
   const uint32_t worker = worker_of(r.routing, config_.workers);
-  if (owner == attachment_->kn_slot && worker == config_.worker) return true;
+  if (owner == attachment_->kn_slot && worker == config_.worker) {
+    if (ring_allows(r.routing) || planted("moving-served")) return true;
+    stats_.refused_moving.add();
+    refuse(r, wire::Status::kMoving, kMovingRetryUs);
+    return false;
+  }
   if (planted("owner-not-checked")) return true;
+  if (owner == pool::kNoOwner) {  // whoever asks elsewhere hears the same
+    stats_.refused_moving.add();
+    refuse(r, wire::Status::kMoving, kMovingRetryUs);
+    return false;
+  }
   stats_.refused_owner.add();
   wire::HintExtras hint{};
   hint.kn_slot = owner;
@@ -199,13 +212,13 @@ void Worker::serve(Request& r) noexcept {
 }
 
 void Worker::serve_get(Request& r) noexcept {
-  const cache::Found found = dac_->find(r.hash, r.operation.key);
+  const cache::Found found = dac_->find(r.cache_hash, r.operation.key);
   if (found.kind == cache::Found::Kind::kValue) {
     stats_.gets.add();
     if (found.meta.expiry_ms != 0 && found.meta.expiry_ms <= unix_ms_ &&
         !planted("expiry-ignored")) {
       stats_.expired.add();
-      dac_->remove(r.hash, r.operation.key);
+      dac_->remove(r.cache_hash, r.operation.key);
       replies_.add(reply_to(r), wire::Status::kNotFound);
       return;
     }
@@ -312,6 +325,7 @@ uint32_t Worker::retry_deferred() noexcept {
   while (deferred_head_ != end) {
     Deferred d = deferred_[deferred_head_++ % kDeferredMax];
     const uint64_t before = deferred_tail_;
+    locate(&d.request);  // its partition may have been elsewhere meanwhile
     if (now_ns_ >= d.deadline_ns) {
       stats_.refused_busy.add();
       refuse(d.request, wire::Status::kBusy, kBusyRetryUs);

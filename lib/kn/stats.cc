@@ -119,6 +119,8 @@ constexpr WorkerMetric kWorkerMetrics[] = {
      &S::refused_session},
     {{"", "refused_owner", kCounter, Unit::kNone, "requests for keys of somebody else"},
      &S::refused_owner},
+    {{"", "refused_moving", kCounter, Unit::kNone, "requests for keys that change owners"},
+     &S::refused_moving},
     {{"", "refused_bad", kCounter, Unit::kNone, "requests that make no sense, or are too large"},
      &S::refused_bad},
     {{"", "refused_network", kCounter, Unit::kNone, "datagrams dropped: not of a client network"},

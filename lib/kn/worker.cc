@@ -44,6 +44,7 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       clock_(clock),
       shared_(shared),
       unmerged_(config.unmerged_log2),
+      partitions_(kPartitions),
       replies_(queue),
       cookies_(config.cookie_secret, uint64_t{config.cookie_period_ms} * 1'000'000),
       strangers_(config.cookie_secret, config.strangers_per_s),
@@ -97,7 +98,7 @@ bool Worker::busy() const noexcept {
 }
 
 bool Worker::waiting() const noexcept {
-  return tasks_ != 0 || (front_end_ != nullptr && front_end_->waiting()) ||
+  return tasks_ != 0 || leaving_.any() || (front_end_ != nullptr && front_end_->waiting()) ||
          deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||
          wanted_.load(std::memory_order_relaxed) != attachment_ ||
          cache_budget_wanted_.load(std::memory_order_relaxed) != cache_budget_reached_bytes_;
@@ -212,6 +213,11 @@ void Worker::attach(const Attachment* attachment) noexcept {
   unmerged_.clear();
   if (!planted("cache-kept-over-attach")) dac_->clear();
   ring_version_ = 0;
+  ring_settled_.store(0, std::memory_order_release);
+  for (Partition& p : partitions_) p.busy = 0;
+  served_.reset();
+  leaving_.reset();
+  leaving_lsn_ = 0;
   locks_.clear();
   pending_keys_.fill(0);
   segment_requested_ = merge_watch_running_ = false;
@@ -275,13 +281,6 @@ void Worker::follow_index_root() noexcept {
   table_told_ = told;
   table_ = pool::TableRef(told);
   next_table_ = {};
-}
-
-/// Another ring may have brought keys, and with them mutations that ran elsewhere.
-void Worker::follow_ring() noexcept {
-  if (!serving() || ring_ == nullptr || ring_->version == ring_version_) return;
-  if (ring_version_ != 0) sessions_.distrust(clock_->unix_ms());
-  ring_version_ = ring_->version;
 }
 
 /// The log and the queue of an attachment count from 0; what they had is kept here.

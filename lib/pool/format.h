@@ -140,19 +140,24 @@ struct alignas(64) KnSlot {
   uint64_t heartbeat;
   uint32_t heartbeat_incarnation;
   uint32_t heartbeat_flags;
-  uint64_t ring_version_seen;
-  std::array<uint64_t, 5> reserved1;
+  uint64_t ring_version_seen;  // of the heartbeat's incarnation: it serves nothing beyond that ring
+  uint32_t lease_us;           // it may serve for so long after this line was sent
+  uint32_t weight;             // of this KN against others: how many partitions it is to have
+  std::array<uint64_t, 4> reserved1;
   // line 2: written by the KN when it registers
   std::array<uint8_t, 16> address;  // IPv6, or IPv4 mapped (::ffff:a.b.c.d)
   uint16_t udp_port_base;           // worker w listens on base + w
   uint16_t workers;
-  uint32_t flags;
-  std::array<char, 40> name;  // zero-terminated, for people
+  uint32_t ended_incarnation;  // one whose process is known to serve nothing any more, 0 none
+  std::array<char, 40> name;   // zero-terminated, for people
   // line 3
   std::array<uint64_t, 8> reserved3;
 };
 static_assert(sizeof(KnSlot) == 256);
 static_assert(offsetof(KnSlot, heartbeat) == 64 && offsetof(KnSlot, address) == 128);
+
+/// KnSlot::heartbeat_flags: the KN asks the leader to take its partitions away.
+inline constexpr uint32_t kHeartbeatLeaving = 1;
 
 /// State of one log; log id = KN slot * workers_per_kn + worker.
 struct alignas(64) LogRecord {
@@ -177,6 +182,9 @@ inline constexpr uint32_t kPartitionCount = 4096;
 inline constexpr uint32_t kReplicatedKeysMax = 256;
 inline constexpr uint32_t kReplicasMax = 16;
 inline constexpr uint16_t kNoOwner = 0xffff;
+inline constexpr uint32_t kRingSlotsMax = 1000;  // KN slots that a ring can name
+inline constexpr uint8_t kPartitionPinned = 1;   // it stays with its owner
+inline constexpr uint8_t kPartitionMoving = 2;  // its owner stops serving it, nobody else serves it
 
 struct ReplicatedKey {
   uint64_t routing_hash;
@@ -187,17 +195,20 @@ struct ReplicatedKey {
 };
 static_assert(sizeof(ReplicatedKey) == 64);
 
-/// One of two copies; the valid one with the higher version is in force.
+/// One of two copies; the valid one with the higher version is in force. Written by the leader.
+/// A partition is served by its owner, and only by the incarnation named here, unless it moves.
 struct alignas(64) RingRecord {
   uint64_t version;   // 0: never written
   uint64_t checksum;  // checksum64 of the record with this field 0
   uint32_t state;     // 0 active, 1 proposed (hand-over under way)
   uint32_t replicated_count;
-  std::array<uint64_t, 5> reserved;
+  uint64_t leader;  // LeaderLease.holder under which it was written; 0 none
+  std::array<uint64_t, 4> reserved;
   std::array<uint16_t, kPartitionCount> owner;           // KN slot or kNoOwner
   std::array<uint8_t, kPartitionCount> partition_flags;  // bit 0 pinned, bit 1 moving
   std::array<ReplicatedKey, kReplicatedKeysMax> replicated;
-  std::array<uint8_t, 4032> reserved_tail;
+  std::array<uint32_t, kRingSlotsMax> incarnation;  // of the owner, by KN slot
+  std::array<uint8_t, 32> reserved_tail;
 };
 static_assert(sizeof(RingRecord) == 32768 && offsetof(RingRecord, owner) == 64);
 

@@ -98,11 +98,13 @@ void pool_structs() {
     FIELD(heartbeat_incarnation);
     FIELD(heartbeat_flags);
     FIELD(ring_version_seen);
+    FIELD(lease_us);
+    FIELD(weight);
     FIELD(reserved1);
     FIELD(address);
     FIELD(udp_port_base);
     FIELD(workers);
-    FIELD(flags);
+    FIELD(ended_incarnation);
     FIELD(name);
     FIELD(reserved3);
   }
@@ -135,10 +137,12 @@ void pool_structs() {
     FIELD(checksum);
     FIELD(state);
     FIELD(replicated_count);
+    FIELD(leader);
     FIELD(reserved);
     FIELD(owner);
     FIELD(partition_flags);
     FIELD(replicated);
+    FIELD(incarnation);
     FIELD(reserved_tail);
   }
   {
