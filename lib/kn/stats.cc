@@ -121,6 +121,8 @@ constexpr Named kNamed[] = {
     {"session_lookups", &WorkerStats::session_lookups},
     {"duplicates", &WorkerStats::duplicates},
     {"refused_busy", &WorkerStats::refused_busy},
+    {"shed", &WorkerStats::shed},
+    {"shed_datagrams", &WorkerStats::shed_datagrams},
     {"refused_session", &WorkerStats::refused_session},
     {"refused_owner", &WorkerStats::refused_owner},
     {"refused_network", &WorkerStats::refused_network},
@@ -149,6 +151,7 @@ size_t stats_json(Workers workers, char* out, size_t capacity) noexcept {
   JsonObject json(out, capacity);
   json.field("workers", workers.size());
   for (const Named& n : kNamed) json.field(n.name, sum(workers, n.counter));
+  json.field("queued_most", most(workers, &WorkerStats::queued_most));
   json.field("cache_budget_least_bytes", least(workers, &WorkerStats::cache_budget_bytes));
   json.field("cache_budget_most_bytes", most(workers, &WorkerStats::cache_budget_bytes));
   json.field("half_cache_millirt", mean(workers, &WorkerStats::half_cache_millirt));
