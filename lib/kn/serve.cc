@@ -107,28 +107,35 @@ uint32_t Worker::look_ahead() noexcept {
   uint32_t work = 0;
   bool more = true;
   for (uint32_t round = 0; more && round < kAheadBursts; ++round) {
-    const Arrived now = take_from_port(ahead_);
+    const uint32_t limit = admission_.limit();
+    const uint32_t room = limit - std::min(limit, backlog_.size());
+    const size_t wanted = admission_.may_refuse() ? ahead_.size() : std::min<size_t>(room, kBurst);
+    if (wanted == 0) break;
+    const Arrived now = take_from_port(std::span(ahead_).first(wanted));
     const uint32_t n = now.native;
     more = now.more;
     work += now.all;
-    const uint32_t room = admission_.limit() - std::min(admission_.limit(), backlog_.size());
     const uint32_t kept = std::min(n, room);
     for (uint32_t i = 0; i < kept; ++i) backlog_.push(ahead_[i]);
-    for (uint32_t i = kept; i < n; ++i) shed(ahead_[i]);
+    if (kept != n) shed(std::span(ahead_).subspan(kept, n - kept));
   }
   if (backlog_.size() > stats_.queued_most.get()) stats_.queued_most.set(backlog_.size());
   if (backlog_.size() != 0) admission_.full(kBurst);
   return work;
 }
 
-/// Its operations are refused; what keeps a client going (HELLO, RING, PING, STATS) is not.
-void Worker::shed(ingress::Datagram& datagram) noexcept {
-  stats_.shed_datagrams.add();
-  shed_retry_us_ = admission_.refuse(backlog_.size());
-  parse_datagram(datagram, 0);
+/// Operations are refused; what keeps a client going (HELLO, RING, PING, STATS) is not.
+void Worker::shed(std::span<ingress::Datagram> datagrams) noexcept {
+  const uint64_t began_ns = clock_->now_ns();
+  for (const ingress::Datagram& d : datagrams) {
+    stats_.shed_datagrams.add();
+    shed_retry_us_ = admission_.refuse(backlog_.size());
+    parse_datagram(d, 0);
+  }
   serve_chunk();
   shed_retry_us_ = 0;
-  ingress_->release(std::span(&datagram, 1));
+  ingress_->release(datagrams);
+  admission_.refusing_took(clock_->now_ns() - began_ns);
 }
 
 void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept {

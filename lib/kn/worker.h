@@ -268,7 +268,7 @@ class Worker {
   uint32_t give_to_front_end(std::span<ingress::Datagram> received) noexcept;
   void serve_burst(uint32_t datagrams) noexcept;
   uint32_t look_ahead() noexcept;
-  void shed(ingress::Datagram& datagram) noexcept;
+  void shed(std::span<ingress::Datagram> datagrams) noexcept;
   void parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept;
   void locate(Request* request) noexcept;
   void serve_chunk() noexcept;

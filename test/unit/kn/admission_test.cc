@@ -69,6 +69,22 @@ TEST(Admission, AppointmentsPassAndAreNeverFarAway) {
   EXPECT_EQ(a.refuse(0), Admission::kRetryUsMin);  // all of them have had theirs
 }
 
+TEST(Admission, RefusingGetsAnEighthOfTheTime) {
+  Admission a(2000);
+  uint64_t now = 1;
+  uint64_t refusing = 0;
+  for (int turn = 0; turn < 10'000; ++turn) {
+    a.begin_turn(now);
+    now += 50'000;
+    while (a.may_refuse()) {
+      a.refusing_took(3000);
+      refusing += 3000;
+      now += 3000;
+    }
+  }
+  EXPECT_NEAR(static_cast<double>(refusing) / static_cast<double>(now), 1.0 / 8, 0.01);
+}
+
 TEST(Backlog, GivesInOrderWhatItTook) {
   Backlog<4> backlog;
   uint16_t in = 0;

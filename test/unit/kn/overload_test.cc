@@ -4,8 +4,10 @@
 
 #include <map>
 
+#include "client/client.h"
 #include "kn/worker.h"
 #include "test/support/engine_world.h"
+#include "test/support/world_transport.h"
 
 namespace dinomo::kn {
 namespace {
@@ -148,6 +150,121 @@ TEST_F(OverloadTest, ClientsAreKeptGoingAndStrangersGetNoMoreThanEver) {
   EXPECT_EQ(answers.at(ping), Status::kOk);
   EXPECT_EQ(answers.at(7'000'000), Status::kNoSession);
 }
+
+/// Clients that send at a given rate, whatever becomes of it, to a worker that takes 10 us for a
+/// datagram it serves and some for one that it refuses. Behind a port of 1024 places.
+class OpenLoop {
+ public:
+  static constexpr uint64_t kServeNs = 10'000;
+
+  explicit OpenLoop(uint64_t refuse_ns) : world(options()), refuse_ns_(refuse_ns) {
+    world.network.waiting_max = 1024;
+    world.wait_serving();
+    world.network.on_release = [this] { spend(); };
+    const client::Address seed = *client::parse_address("10.0.0.1:11300", 1);
+    for (uint16_t c = 0; c < 8; ++c) {
+      client::Options o;
+      o.seed = c + 1U;
+      o.pack_max = 1;
+      o.deadline_ms = 100;
+      o.in_flight_max = 8192;
+      transports.push_back(std::make_unique<test::WorldTransport>(&world, 3000 + c));
+      clients.push_back(
+          *client::Client::create(transports.back().get(), &world.clock, o, std::span(&seed, 1)));
+    }
+  }
+
+  /// Answered a second, after the first third of the time.
+  double goodput(double rate, uint64_t run_ns) {
+    const uint64_t began = world.clock.now;
+    double due = 0;
+    uint64_t before = 0;
+    while (world.clock.now - began < run_ns) {
+      const uint64_t turn_began = world.clock.now;
+      step();
+      due += rate * static_cast<double>(world.clock.now - turn_began) / 1e9;
+      for (; due >= 1; due -= 1) submit();
+      if (world.clock.now - began < run_ns / 3) before = done;
+    }
+    return static_cast<double>(done - before) / (static_cast<double>(run_ns) * 2 / 3 / 1e9);
+  }
+
+  EngineWorld world;
+  std::vector<std::unique_ptr<test::WorldTransport>> transports;
+  std::vector<std::unique_ptr<client::Client>> clients;
+  uint64_t done = 0;
+  uint64_t first_try_ns_max = 0;  // of those that were never refused or repeated
+
+ private:
+  static EngineOptions options() {
+    EngineOptions o;
+    o.turn_ns = 1000;
+    return o;
+  }
+
+  void submit() {
+    client::Operation op;
+    op.opcode = Opcode::kGet;
+    op.key = as_bytes(std::string_view("k"));
+    op.context = this;
+    op.callback = [](void* context, const client::Completion& c) {
+      auto* self = static_cast<OpenLoop*>(context);
+      if (!c.answered) return;
+      ++self->done;
+      if (c.transmissions != 1) return;
+      self->first_try_ns_max = std::max(self->first_try_ns_max, c.completed_ns - c.sent_ns);
+    };
+    (void)clients[next_++ % clients.size()]->submit(op);  // what finds no place is lost
+  }
+
+  /// Time goes by with the work that was done.
+  void spend() {
+    const WorkerStats& s = world.worker().stats();
+    const uint64_t refused = s.shed.get() - shed_;
+    const uint64_t served = s.requests.get() - requests_ - refused;
+    world.clock.now += served * kServeNs + refused * refuse_ns_;
+    shed_ += refused;
+    requests_ += served + refused;
+  }
+
+  void step() {
+    world.turn();
+    for (auto& sent : world.network.take()) {
+      transports[sent.peer.remote_port - 3000U]->replies.push_back(std::move(sent.payload));
+    }
+    for (const auto& c : clients) c->poll();
+  }
+
+  const uint64_t refuse_ns_;
+  uint64_t shed_ = 0;
+  uint64_t requests_ = 0;
+  size_t next_ = 0;
+};
+
+/// How dear refusing is, compared to serving: over memif, and over a port of the kernel's.
+class OverloadGoodput : public testing::TestWithParam<uint64_t> {};
+
+TEST_P(OverloadGoodput, StaysNearThePeakAtThreeTimesTheRate) {
+  constexpr double kCapacity = 1e9 / OpenLoop::kServeNs;
+  constexpr uint64_t kRunNs = 450'000'000;
+  for (const double times : {0.9, 2.0, 3.0}) {
+    OpenLoop loop(GetParam());
+    const double goodput = loop.goodput(times * kCapacity, kRunNs);
+    const WorkerStats& s = loop.world.worker().stats();
+    uint64_t timeouts = 0;
+    for (const auto& c : loop.clients) timeouts += c->counters().timeouts;
+    std::printf("%.1f x: goodput %.0f%% of what is possible, %lu refused, %lu repeated, %.1f ms\n",
+                times, 100 * goodput / kCapacity, s.shed.get(), timeouts,
+                static_cast<double>(loop.first_try_ns_max) / 1e6);
+    EXPECT_GT(goodput, 0.82 * std::min(times, 1.0) * kCapacity) << times;
+    // 2 ms in the queue, and a port full of datagrams before that.
+    EXPECT_LT(loop.first_try_ns_max, 17'000'000u) << times;
+    EXPECT_LE(s.queued_most.get(), Admission::kQueuedMax);
+    EXPECT_EQ(s.shed.get() != 0, times > 1) << times;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(RefusalNs, OverloadGoodput, testing::Values(500, 2000, 5000));
 
 }  // namespace
 }  // namespace dinomo::kn
