@@ -70,6 +70,8 @@ void start_logging(const LogOptions& options) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void set_log_level(LogLevel level) { spdlog::default_logger()->set_level(spdlog_level(level)); }
+
 void set_log_thread_name(const std::string& name) {
   thread_name() = name.substr(0, kNameChars);
   // The main thread's name is the program's name in ps and pgrep: left alone.

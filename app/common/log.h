@@ -31,6 +31,9 @@ void add_log_options(OptionTable& table, LogOptions* options);
 /// Once, at start-up, before other threads exist.
 void start_logging(const LogOptions& options);
 
+/// Another level from now on. Any thread.
+void set_log_level(LogLevel level);
+
 /// Name of the calling thread in its messages ("control", "worker0"); at most 15 characters.
 void set_log_thread_name(const std::string& name);
 

@@ -244,6 +244,14 @@ void OptionTable::print_help(std::ostream& out) const {
   if (eal_) out << "EAL options are DPDK's own: `" << program_ << " --help --` lists them.\n";
 }
 
+std::vector<std::string> OptionTable::changed_in(const OptionTable& other) const {
+  std::vector<std::string> changed;
+  for (size_t i = 0; i < std::min(options_.size(), other.options_.size()); ++i) {
+    if (options_[i].literal() != other.options_[i].literal()) changed.push_back(options_[i].name);
+  }
+  return changed;
+}
+
 void OptionTable::print_config(std::ostream& out) const {
   out << "# " << program_ << " " << kVersion << ": every option with the value in force.\n"
       << "# Read back with --config FILE; options that are left out keep their defaults.\n";

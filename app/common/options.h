@@ -129,6 +129,9 @@ class OptionTable {
   /// Where an option's value comes from: "default", "kn.conf line 3", "command line".
   const std::string& source(const std::string& name) const;
 
+  /// Names of the options whose value in `other`, a table of the same options, is another one.
+  std::vector<std::string> changed_in(const OptionTable& other) const;
+
  private:
   struct Option {
     std::string name;

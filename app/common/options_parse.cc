@@ -14,6 +14,7 @@
 #include <sstream>
 #include <utility>
 
+#include "app/common/build_info.h"
 #include "app/common/options.h"
 
 namespace dinomo::app {
@@ -286,7 +287,7 @@ std::optional<int> OptionTable::parse(int argc, const char* const* argv, std::os
     return 0;
   }
   if (line.version) {
-    out << program_ << ' ' << DINOMO_VERSION << '\n';
+    out << program_ << ' ' << build_info().version << '\n' << build_info().text << '\n';
     return 0;
   }
   if (!line.config.empty()) read_file(line.config);

@@ -6,13 +6,20 @@
 #include <time.h>  // NOLINT(modernize-deprecated-headers): clock_nanosleep
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <functional>
 
+#include "app/common/crash_dump.h"
 #include "app/common/log.h"
+#include "app/common/notify.h"
+#include "app/common/reload.h"
+#include "app/common/telemetry_socket.h"
 #include "app/dinomo-dpm/check.h"
+#include "app/dinomo-dpm/dpm_telemetry.h"
 #include "app/dinomo-dpm/options.h"
 #include "app/dinomo-dpm/stats_file.h"
 #include "dpm/pool_file.h"
@@ -27,8 +34,12 @@ constexpr uint64_t kStatsNs = 1'000'000'000;
 constexpr uint64_t kStopNs = 30'000'000'000;  // merging what is left may take this long
 
 std::atomic<bool> stop_asked{false};
+std::atomic<bool> reload_asked{false};
 
 void ask_to_stop(int) { stop_asked.store(true); }
+void ask_to_reload(int) { reload_asked.store(true); }
+
+constexpr std::array<std::string_view, 1> kAtRunTime = {"log_level"};
 
 /// How an idle service gives the CPU away: a few yields, then sleeps of 50 us growing to 1 ms.
 class Idle {
@@ -108,16 +119,20 @@ void say_ready(const DpmOptions& o, const Identity& identity, dpm::Service& serv
       r.items, identity.persistence, static_cast<double>(r.duration_ns) / 1e6, identity.listen);
 }
 
-void serve(const DpmOptions& o, const Identity& identity, dpm::Service& service, Clock& clock) {
+void serve(const DpmOptions& o, const Identity& identity, dpm::Service& service,
+           DpmTelemetry& telemetry, const std::function<void()>& reload, Clock& clock) {
   Idle idle;
   uint64_t stats_at_ns = 0;
   bool stats_failed = false;
   while (!stop_asked.load(std::memory_order_relaxed)) {
     idle.after(service.poll());
-    if (o.stats_file.empty()) continue;
     const uint64_t now_ns = clock.now_ns();
+    telemetry.follow(service, now_ns);
+    if (reload_asked.load(std::memory_order_relaxed) && reload_asked.exchange(false)) reload();
     if (now_ns < stats_at_ns) continue;
     stats_at_ns = now_ns + kStatsNs;
+    notify_service("WATCHDOG=1");
+    if (o.stats_file.empty()) continue;
     if (write_stats(o.stats_file, identity, service.stats())) {
       stats_failed = false;
     } else if (!stats_failed) {
@@ -137,7 +152,20 @@ bool stop(dpm::Service& service, Clock& clock) {
   return false;
 }
 
-int run(const DpmOptions& o) {
+/// Null where it is not wanted or cannot be had: that is no reason not to serve.
+std::unique_ptr<TelemetrySocket> open_telemetry(const DpmOptions& o, DpmTelemetry* telemetry) {
+  std::string why;
+  if (!o.telemetry) return nullptr;
+  auto socket = TelemetrySocket::open(o.telemetry_prefix, telemetry, &why);
+  if (socket) {
+    spdlog::info("telemetry on {}", socket->path());
+  } else {
+    spdlog::warn("{}", why);
+  }
+  return socket;
+}
+
+int run(const DpmOptions& o, const std::function<void()>& reload) {
   SystemClock clock;
   std::string why;
   dpm::PoolOptions wanted;
@@ -184,8 +212,13 @@ int run(const DpmOptions& o) {
   const Identity identity{o.pool, o.listen, pool::persistence_name((*pool)->persistence()),
                           s.pool_bytes, s.segment_bytes};
   (*service)->serve(**target);
+  DpmTelemetry telemetry(identity);
+  const auto socket = open_telemetry(o, &telemetry);
   say_ready(o, identity, **service, **pool);
-  serve(o, identity, **service, clock);
+  notify_ready("serving " + identity.pool);
+  serve(o, identity, **service, telemetry, reload, clock);
+  telemetry.stopping();
+  notify_service("STOPPING=1\nSTATUS=merging what is left in the logs");
   spdlog::info("stopping: merging what is left in the logs");
   const bool clean = stop(**service, clock);
   if (!o.stats_file.empty()) write_stats(o.stats_file, identity, (*service)->stats());
@@ -211,6 +244,17 @@ int main(int argc, char** argv) {
   action.sa_handler = ask_to_stop;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = ask_to_reload;
+  sigaction(SIGHUP, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
-  return run(options);
+  install_crash_dump("dinomo-dpm", nullptr);
+  return run(options, [&] {
+    DpmOptions wanted;
+    OptionTable fresh("dinomo-dpm", "");
+    add_dpm_options(fresh, &wanted);
+    if (!reread_options(&fresh, {argv, static_cast<size_t>(argc)})) return;
+    log_reload(table, fresh, kAtRunTime);
+    options.log = wanted.log;
+    set_log_level(wanted.log.level);
+  });
 }

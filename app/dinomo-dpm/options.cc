@@ -97,8 +97,18 @@ void add_dpm_options(OptionTable& table, DpmOptions* o) {
   table.group("Observation");
   table.add("stats_file", &o->stats_file,
             {.placeholder = "FILE", .help = "write statistics as JSON there every second"});
+  table.add("telemetry", &o->telemetry,
+            {.help = "answer dinomo-stats, dinomo-exporter and dpdk-telemetry.py on a socket"});
+  table.add("telemetry_prefix", &o->telemetry_prefix,
+            {.placeholder = "NAME",
+             .help = "folder of that socket, below dpdk/ in the runtime directory"});
   add_log_options(table, &o->log);
 
+  table.check([o] {
+    return o->telemetry_prefix.empty() || o->telemetry_prefix.contains('/')
+               ? std::string("telemetry_prefix has to be a name without '/'")
+               : std::string();
+  });
   table.check([o] {
     return o->pool.empty() ? std::string("pool is missing: name the file of the pool") : "";
   });

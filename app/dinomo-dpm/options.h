@@ -36,6 +36,8 @@ struct DpmOptions {
   uint32_t compact_below_percent = 8;
   uint32_t expiry_grace_ms = 1000;
   std::string stats_file;
+  bool telemetry = true;
+  std::string telemetry_prefix = "dinomo-dpm";
   // instead of serving
   bool check = false;
   bool repair = false;

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "app/common/notify.h"
 #include "common/align.h"
 #include "fabric/driver.h"
 
@@ -52,6 +53,7 @@ struct WorkerStart {
 }  // namespace
 
 KnApp::~KnApp() {
+  register_with_dpdk(nullptr);
   control_.reset();
   memcached_.reset();
   workers_.clear();
@@ -74,7 +76,30 @@ bool KnApp::prepare(std::string* why) {
   }
   if (!open_ingress(why) || !make_workers(why) || !make_memcached(why)) return false;
   make_control();
+  telemetry_ = std::make_unique<KnTelemetry>(options_, &shared_, clock_.now_ns());
+  register_with_dpdk(telemetry_.get());
+  apply(options_);
   return true;
+}
+
+void KnApp::apply(const KnOptions& wanted) {
+  options_.log = wanted.log;
+  options_.slow_us = wanted.slow_us;
+  options_.warm_s = wanted.warm_s;
+  set_log_level(wanted.log.level);
+  telemetry_->set_warm_s(wanted.warm_s);
+  const uint64_t slow_ns = uint64_t{wanted.slow_us} * 1000;
+  shared_.slow_ns.store(slow_ns == 0 ? UINT64_MAX : slow_ns, std::memory_order_relaxed);
+}
+
+void KnApp::dump_for_crash(CrashWriter& to) const noexcept {
+  for (const auto& worker : workers_)
+    worker->dump_for_crash([&to](const kn::UnderWay& u) {
+      to.text("crash: under way: worker ").number(u.worker).text(" ").text(u.what);
+      to.text(" key_hash ").hex(u.key_hash).text(" session ").hex(u.session);
+      to.text(" sequence ").number(u.sequence);
+      to.end_line();
+    });
 }
 
 bool KnApp::open_ingress(std::string* why) {
@@ -241,9 +266,10 @@ int KnApp::run() {
     uint32_t work = control_->poll();
     if (memcached_) work += memcached_->poll();
     const uint64_t now_ns = clock_.now_ns();
+    telemetry_->follow(*control_, now_ns);
     if (now_ns - stats_ns >= kStatsIntervalNs) {
       stats_ns = now_ns;
-      write_stats();
+      every_second();
     }
     if (work != 0) continue;
     const bool serving = control_->phase() == cluster::KnPhase::kServing;
@@ -254,16 +280,27 @@ int KnApp::run() {
       ::usleep(nap_us);
     }
   }
+  notify_service("STOPPING=1");
   workers_stop_.store(true);
   rte_eal_mp_wait_lcore();
   write_stats();
   return ok(control_->fatal()) ? 0 : 1;
 }
 
+void KnApp::every_second() {
+  write_stats();
+  telemetry_->log_slow();
+  notify_service("WATCHDOG=1");
+  const bool serving = control_->phase() == cluster::KnPhase::kServing;
+  if (serving && !told_serving_) notify_ready("serving");
+  told_serving_ = told_serving_ || serving;
+  if (reload_asked_.exchange(false) && reload_) reload_();
+}
+
 /// Replaced as a whole, so that a reader never sees half a file.
 void KnApp::write_stats() const {
   if (options_.stats_file.empty()) return;
-  std::array<char, 4096> text;
+  std::array<char, kn::kStatsJsonBytesMax> text;
   const size_t bytes = kn::stats_json(shared_.stats, text.data(), text.size());
   const std::string temporary = options_.stats_file + ".new";
   {

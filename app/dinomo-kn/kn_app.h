@@ -4,12 +4,17 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "app/common/crash_dump.h"
 #include "app/dinomo-kn/kn_options.h"
+#include "app/dinomo-kn/kn_telemetry.h"
 #include "app/dinomo-kn/memcached_front.h"
 #include "cache/page_pool.h"
 #include "cluster/kn_control.h"
@@ -30,6 +35,14 @@ class KnApp {
   int run();
   /// Async-signal-safe.
   void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
+  /// Async-signal-safe. `reload` is called on the control lcore, soon.
+  void request_reload() noexcept { reload_asked_.store(true, std::memory_order_relaxed); }
+  void on_reload(std::function<void()> reload) { reload_ = std::move(reload); }
+  /// Takes over what may change while it runs: kAtRunTime. Control lcore.
+  void apply(const KnOptions& wanted);
+  static constexpr std::array<std::string_view, 3> kAtRunTime = {"log_level", "slow_us", "warm_s"};
+  /// What the workers have under way. From a signal handler: only reads.
+  void dump_for_crash(CrashWriter& to) const noexcept;
 
  private:
   struct RcuDelete {
@@ -44,6 +57,7 @@ class KnApp {
   static int worker_main(void* argument);
   void run_worker(uint16_t worker);
   void write_stats() const;
+  void every_second();
 
   KnOptions options_;
   SystemClock clock_;
@@ -55,6 +69,10 @@ class KnApp {
   std::vector<std::unique_ptr<kn::Worker>> workers_;
   std::unique_ptr<MemcachedFront> memcached_;  // null: not served
   std::unique_ptr<cluster::KnControl> control_;
+  std::unique_ptr<KnTelemetry> telemetry_;
+  std::function<void()> reload_;
+  std::atomic<bool> reload_asked_{false};
+  bool told_serving_ = false;  // to systemd
   std::atomic<bool> stop_{false};
   std::atomic<bool> workers_stop_{false};
 };

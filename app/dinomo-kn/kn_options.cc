@@ -161,6 +161,17 @@ void add_operation(OptionTable& table, KnOptions* o) {
              .help = "busy spins and needs a CPU a lcore; adaptive pauses, yields, then blocks"});
   table.add("stats_file", &o->stats_file,
             {.placeholder = "FILE", .help = "rewritten every second with counters as JSON"});
+  table.add("slow_us", &o->slow_us,
+            {.unit = "us",
+             .min = 0,
+             .max = 60'000'000,
+             .help = "operations that take longer are logged; 0: none"});
+  table.add("warm_s", &o->warm_s,
+            {.unit = "s",
+             .min = 0,
+             .max = 86'400,
+             .help = "ready for clients, as telemetry tells it, when the cache is full or after "
+                     "serving for so long"});
   add_log_options(table, &o->log);
 }
 

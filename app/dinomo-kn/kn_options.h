@@ -56,6 +56,8 @@ struct KnOptions {
   // lcores
   IdleMode idle = IdleMode::kAdaptive;
   std::string stats_file;
+  uint32_t slow_us = 100'000;
+  uint32_t warm_s = 10;
   LogOptions log;
 };
 

@@ -29,6 +29,7 @@ Worker::Fetch* Worker::new_fetch(uint64_t hash, Bytes key) noexcept {
   f->key_bytes = static_cast<uint8_t>(key.size());
   f->stale = false;
   f->outcome = Outcome::kFailed;
+  f->from = LatencyClass::kGetMiss;
   f->round_trips = 0;
   f->waiters = nullptr;
   f->parent = {};
@@ -107,6 +108,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
     if (ok(got) && accept_entry(f, shortcut, &retry)) {
       stats_.shortcut_hits.add();
       stats_.shortcut_rts.add();
+      f->from = LatencyClass::kGetShortcut;
       co_return finish_fetch(f, true);
     }
     stats_.stale_shortcuts.add();
@@ -126,6 +128,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
       if (accept_entry(f, at, &gone)) {
         stats_.unmerged_hits.add();
         stats_.unmerged_rts.add(f->round_trips);
+        f->from = LatencyClass::kGetUnmerged;
         co_return finish_fetch(f, false);
       }
       // Older entries of the key may still lie where they were: the index knows the newest.
@@ -172,6 +175,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
     }
     if (retry) continue;
     f->outcome = Outcome::kAbsent;
+    f->from = LatencyClass::kGetAbsent;
     stats_.absent.add();
     stats_.absent_rts.add(f->round_trips);
     co_return finish_fetch(f, false);
@@ -222,6 +226,7 @@ void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
   while (f->waiters != nullptr) {
     Waiter* w = f->waiters;
     f->waiters = w->next;
+    if (f->outcome != Outcome::kFailed) note_answered(f->from, w->to.received_ns, f->hash);
     switch (f->outcome) {
       case Outcome::kFound: reply_value(w->to, f->entry.value, meta); break;
       case Outcome::kAbsent: replies_.add(w->to, wire::Status::kNotFound); break;

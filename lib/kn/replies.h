@@ -18,6 +18,7 @@ struct ReplyTo {
   FrontEnd* front_end = nullptr;  // then `sequence` is its tag, and there is no peer
   uint64_t session = 0;
   uint64_t sequence = 0;
+  uint64_t received_ns = 0;  // the turn that received the request
   uint32_t stamp = 0;
   uint8_t opcode = 0;
   uint8_t flags = 0;  // of the request

@@ -33,6 +33,7 @@ ReplyTo Worker::reply_to(const Request& r) const noexcept {
   }
   to.session = r.session;
   to.sequence = r.sequence;
+  to.received_ns = r.received_ns;
   to.stamp = r.stamp;
   to.opcode = static_cast<uint8_t>(r.operation.opcode);
   to.flags = r.operation.flags;
@@ -156,6 +157,7 @@ void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) n
     r.session = h.session;
     r.sequence = message.header.sequence;
     r.stamp = h.stamp;
+    r.received_ns = now_ns_;
     r.waited = false;
     r.extras = message.extras;
     if (shed_retry_us_ != 0 && known && !is_control(op)) {
@@ -197,6 +199,7 @@ void Worker::submit(const Operation& operation, uint64_t tag) noexcept {
   r = Request{};
   r.operation = operation;
   r.sequence = tag;
+  r.received_ns = now_ns_;
   const wire::Status checked = check_operation(operation);
   if (checked != wire::Status::kOk) {
     stats_.refused_bad.add();
@@ -264,6 +267,7 @@ void Worker::serve_get(Request& r) noexcept {
       return;
     }
     stats_.value_hits.add();
+    note_answered(LatencyClass::kGetValue, r.received_ns, r.hash);
     reply_value(reply_to(r), found.value, found.meta);
     return;
   }
@@ -304,7 +308,7 @@ void Worker::serve_ring(const Request& r) noexcept {
 void Worker::serve_stats(const Request& r) noexcept {
   stats_.others.add();
   publish_stats();
-  std::array<char, 4096> text;  // more than a frame holds travels as fragments
+  std::array<char, kStatsJsonBytesMax> text;  // more than a frame holds travels as fragments
   const size_t bytes = stats_json(shared_->stats, text.data(), text.size());
   if (bytes == 0) {
     refuse(r, wire::Status::kTooLarge);

@@ -141,8 +141,11 @@ uint32_t Worker::poll() noexcept {
   ingress_->flush();
   stats_.turns.add();
   if (work != 0) {
+    const uint64_t ended_ns = clock_->now_ns();
     stats_.busy_turns.add();
-    stats_.busy_ns.add(clock_->now_ns() - began_ns);
+    stats_.busy_ns.add(ended_ns - began_ns);
+    stats_.lookups_in_flight.set(fetches_live_);
+    record_answered(ended_ns);
     stats_unpublished_ = true;
     // A worker that is never idle has figures to show, too.
     if (stats_.busy_turns.get() % kPublishTurns == 0) publish_stats();
@@ -298,6 +301,22 @@ void Worker::keep_counts() noexcept {
     kept.verbs += c.verbs;
     kept.bytes += c.bytes;
   }
+}
+
+void Worker::record_answered(uint64_t now_ns) noexcept {
+  for (uint32_t i = 0; i < answered_size_; ++i) {
+    const Answered& a = answered_[i];
+    const uint64_t took_ns = now_ns - a.received_ns;
+    stats_.latency[static_cast<size_t>(a.kind)].record_many(took_ns, a.count);
+    if (took_ns > shared_->slow_ns.load(std::memory_order_relaxed)) [[unlikely]] {
+      stats_.slow.add({.unix_ms = clock_->unix_ms(),
+                       .took_ns = took_ns,
+                       .key_hash = a.hash,
+                       .operations = a.count,
+                       .kind = a.kind});
+    }
+  }
+  answered_size_ = 0;
 }
 
 void Worker::publish_stats() noexcept {

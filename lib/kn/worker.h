@@ -73,6 +73,7 @@ struct WorkerConfig {
 /// Read by all workers, written by the control lcore.
 struct Shared {
   std::atomic<uint64_t> lease_deadline_ns{0};  // a worker serves only before it
+  std::atomic<uint64_t> slow_ns{UINT64_MAX};   // an operation that took longer is kept in slow logs
   std::atomic<uint64_t> index_table{0};  // IndexRoot.current, looked at for every lease renewal
   std::atomic<const ring::Ring*> ring{nullptr};
   rte_rcu_qsbr* rcu = nullptr;            // workers are readers 0..workers-1
@@ -91,6 +92,15 @@ struct Attachment {
   pool::TableRef table;
 };
 
+/// Something that a worker has begun and not answered, for a crash dump.
+struct UnderWay {
+  const char* what = "";
+  uint16_t worker = 0;
+  uint64_t key_hash = 0;
+  uint64_t session = 0;
+  uint64_t sequence = 0;
+};
+
 class Worker {
  public:
   /// Allocates everything. kInvalid: a limit or the cache configuration makes no sense.
@@ -107,6 +117,11 @@ class Worker {
   bool waiting() const noexcept;
 
   const WorkerStats& stats() const noexcept { return stats_; }
+
+  /// Calls tell(UnderWay) for what is under way, at most kDumpedMax of each kind. For a process
+  /// that is about to die: any thread, within a signal handler; reads what may be half changed.
+  template <class Tell>
+  void dump_for_crash(Tell&& tell) const noexcept;
   FramePool& frames() noexcept { return frames_; }
 
   /// Before the first turn. Not owned; outlives the worker's last turn. Gets the datagrams of the
@@ -153,6 +168,8 @@ class Worker {
   static constexpr uint32_t kFetchBuckets = 256;
   static constexpr uint32_t kStrangerAnswersMax = 64;
   static constexpr uint32_t kFetchAttemptsMax = 16;
+  static constexpr uint32_t kAnsweredMax = 64;
+  static constexpr uint32_t kDumpedMax = 32;
   static constexpr uint64_t kMergeWatchNs = 1'000'000;  // between looks at the merge's progress
   static constexpr uint64_t kReadBufferBytes = uint64_t{64} * 1024;
 
@@ -178,6 +195,7 @@ class Worker {
     uint64_t sequence = 0;  // of the front end: its tag
     uint64_t hash = 0;      // key hash
     uint64_t routing = 0;
+    uint64_t received_ns = 0;  // the turn
     uint32_t stamp = 0;
     uint32_t burst_index = 0;  // of the datagram, if it came this turn
     bool waited = false;       // was deferred before
@@ -203,7 +221,8 @@ class Worker {
     uint8_t key_bytes = 0;
     bool stale = false;  // a write became durable since: do not fill, do not join
     Outcome outcome = Outcome::kFailed;
-    Status status = Status::kOk;  // why it failed
+    LatencyClass from = LatencyClass::kGetMiss;  // where it was answered from
+    Status status = Status::kOk;                 // why it failed
     uint32_t round_trips = 0;
     MutableBytes buffer;  // registered; holds an entry
     MutableBytes bucket;  // registered; holds an index bucket
@@ -244,6 +263,14 @@ class Worker {
     LsnWaiter* next = nullptr;
   };
 
+  /// Operations of one kind that were received in one turn and answered in this one.
+  struct Answered {
+    uint64_t received_ns = 0;
+    uint64_t hash = 0;  // of the last one's key
+    uint32_t count = 0;
+    LatencyClass kind = LatencyClass::kGetValue;
+  };
+
   class DurableAwaiter;
   class LookupAwaiter;
 
@@ -261,6 +288,17 @@ class Worker {
   void follow_index_root() noexcept;
   void follow_ring() noexcept;
   void publish_stats() noexcept;
+  void note_answered(LatencyClass kind, uint64_t received_ns, uint64_t hash) noexcept {
+    Answered* last = answered_size_ == 0 ? nullptr : &answered_[answered_size_ - 1];
+    if (last == nullptr || last->kind != kind || last->received_ns != received_ns) {
+      if (answered_size_ == kAnsweredMax) record_answered(clock_->now_ns());
+      last = &answered_[answered_size_++];
+      *last = {received_ns, 0, 0, kind};
+    }
+    last->hash = hash;
+    ++last->count;
+  }
+  void record_answered(uint64_t now_ns) noexcept;
 
   // serve.cc
   uint32_t receive() noexcept;
@@ -371,6 +409,8 @@ class Worker {
   uint32_t shed_retry_us_ = 0;  // what is parsed now is refused, with this hint
   std::array<Request, kChunk> chunk_;
   uint32_t chunk_size_ = 0;
+  std::array<Answered, kAnsweredMax> answered_;  // in this turn: how long they took, its end tells
+  uint32_t answered_size_ = 0;
 
   Replies replies_;
   Cookies cookies_;
@@ -427,5 +467,27 @@ class Worker {
   bool delete_waits_ = false;  // one found no room in the log
   bool deletes_only_ = false;  // the log has a segment that was granted for deletes
 };
+
+template <class Tell>
+void Worker::dump_for_crash(Tell&& tell) const noexcept {
+  const auto of = [this](const char* what, uint64_t hash, const ReplyTo& to) {
+    return UnderWay{what, config_.worker, hash, to.session, to.sequence};
+  };
+  uint32_t told = 0;
+  for (const Fetch& f : fetches_) {
+    if (f.waiters == nullptr || told++ >= kDumpedMax) continue;
+    tell(of("GET", f.hash, f.waiters->to));
+  }
+  const uint64_t pending = std::min<uint64_t>(pending_tail_ - pending_head_, kDumpedMax);
+  for (uint64_t i = 0; i < pending; ++i) {
+    const Pending& p = pending_[(pending_head_ + i) % kPendingMax];
+    tell(of("mutation", p.hash, p.to));
+  }
+  const uint64_t deferred = std::min<uint64_t>(deferred_tail_ - deferred_head_, kDumpedMax);
+  for (uint64_t i = 0; i < deferred; ++i) {
+    const Request& r = deferred_[(deferred_head_ + i) % kDeferredMax].request;
+    tell(UnderWay{"deferred", config_.worker, r.hash, r.session, r.sequence});
+  }
+}
 
 }  // namespace dinomo::kn

@@ -107,6 +107,10 @@ void Worker::acknowledge(const Pending& p, const log::EntryHeader& h, Bytes valu
                                   counter ? parse_decimal(as_text(value)).value_or(0) : 0};
     sessions_.finish(p.session_cell, p.to.session, p.to.sequence, outcome);
   }
+  note_answered(opcode == wire::Opcode::kPut      ? LatencyClass::kPut
+                : opcode == wire::Opcode::kDelete ? LatencyClass::kDelete
+                                                  : LatencyClass::kConditional,
+                p.to.received_ns, p.hash);
   if (!lease_valid_) {
     // Without a lease nothing is acknowledged; the write stands, and its retry will be told so.
     if (p.to.front_end != nullptr) replies_.add(p.to, wire::Status::kInternal);

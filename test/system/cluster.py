@@ -70,12 +70,14 @@ class Cluster:
     FABRICS = ("shm", "mlx5-soft", "verbs-soft")
 
     def __init__(self, build_dir, lcores="0@0,1@1", memory_mb=384, pool_bytes="768m", vdev="af_packet",
-                 ip6=False, fabric="shm"):
+                 ip6=False, fabric="shm", telemetry=False):
         self.build = os.path.abspath(build_dir)
+        self.telemetry = telemetry  # both answer below RUNTIME_DIRECTORY, which is this test's own
         self.fabric = fabric  # X-soft: driver X; DPM and KN share a soft HCA, a process of its own
         self.ip6 = ip6  # the KN has an IPv6 address and no other
         self.lcores, self.memory_mb, self.pool_bytes, self.vdev = lcores, memory_mb, pool_bytes, vdev
         self.directory = tempfile.mkdtemp(prefix="dinomo-test-")
+        self.environment = {**os.environ, "RUNTIME_DIRECTORY": self.directory}
         tag = str(os.getpid())
         self.kn_ns, self.client_ns = f"dnk{tag}", f"dnc{tag}"
         self.kn_if, self.client_if = f"dk{tag}", f"dc{tag}"
@@ -138,7 +140,7 @@ class Cluster:
         log = open(self.path(f"{name}.log"), "ab")
         self.logs[name] = self.path(f"{name}.log")
         self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                                stderr=subprocess.STDOUT)
+                                                stderr=subprocess.STDOUT, env=self.environment)
         log.close()
 
     def start_hca(self, *extra):
@@ -160,6 +162,9 @@ class Cluster:
     def _fabric_arguments(self):
         return [] if self.fabric == "shm" else ["--fabric", self.fabric.removesuffix("-soft")]
 
+    def _telemetry_arguments(self):
+        return ["--file-prefix", "dinomo-kn"] if self.telemetry else ["--no-telemetry"]
+
     @property
     def dpm_address(self):
         return self.path("dpm.sock") if self.fabric == "shm" else "127.0.0.1:11250"
@@ -178,7 +183,7 @@ class Cluster:
                    else ["--ip", f"{self.SERVER_IP}/24"])
         return self._in_kn_namespace(
             [*self._over_fabric(self.program("dinomo-kn")), "--no-shconf", "--no-huge", "-m",
-             str(self.memory_mb), "--no-pci", "--no-telemetry", "--lcores", self.lcores, "--vdev", vdev,
+             str(self.memory_mb), "--no-pci", *self._telemetry_arguments(), "--lcores", self.lcores, "--vdev", vdev,
              "--", *self._fabric_arguments(), "--dpm", self.dpm_address, *address, "--stats-file",
              self.path("kn.json"), *extra])
 

@@ -259,7 +259,7 @@ TEST_F(Options, HelpShowsGroupsTypesRangesAndDefaults) {
         "Network:\n", "--ip ADDRESS", "--idle busy|adaptive", "--verify", "--version"}) {
     EXPECT_THAT(r.out, HasSubstr(part));
   }
-  EXPECT_THAT(run({"--version"}).out, testing::MatchesRegex("kn [0-9.]+\n"));
+  EXPECT_THAT(run({"--version"}).out, testing::MatchesRegex("kn [0-9.]+\ncommit .+, clang.*\n"));
 }
 
 TEST_F(Options, TheWordBehindAnUnknownOptionIsItsValue) {
