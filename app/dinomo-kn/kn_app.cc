@@ -156,6 +156,7 @@ bool KnApp::make_workers(std::string* why) {
   config.fetches_max = options_.fetches_max;
   config.unmerged_segments_max = options_.unmerged_segments_max;
   config.write_wait_us = options_.write_wait_us;
+  config.queue_wait_us = options_.queue_wait_us;
   config.datagram_bytes_max = std::min<uint16_t>(
       ingress_->capabilities().payload_bytes_max(!options_.ip6.empty()), kPackedBytesMax);
   const cache::DacPolicySpec policy = *cache::parse_policy(options_.cache_policy);

@@ -52,25 +52,40 @@ void Worker::refuse(const Request& request, wire::Status status, uint32_t retry_
   replies_.add(reply_to(request), status, object_bytes(hint));
 }
 
-/// Leaves what is native in front of the burst and returns how many these are.
-uint32_t Worker::give_to_front_end(uint32_t received) noexcept {
+/// Leaves what is native in front and returns how many these are.
+uint32_t Worker::give_to_front_end(std::span<ingress::Datagram> received) noexcept {
   uint32_t native = 0;
-  for (uint32_t i = 0; i < received; ++i) {
-    if (burst_[i].peer.local_port == front_end_port_) {
-      front_end_->take(burst_[i]);
+  for (const ingress::Datagram& d : received) {
+    if (d.peer.local_port == front_end_port_) {
+      front_end_->take(d);
     } else {
-      burst_[native++] = burst_[i];
+      received[native++] = d;
     }
   }
   return native;
 }
 
+Worker::Arrived Worker::take_from_port(std::span<ingress::Datagram> out) noexcept {
+  const uint32_t all = ingress_->receive(out);
+  const uint32_t native = front_end_port_ != 0 ? give_to_front_end(out.first(all)) : all;
+  return {all, native, all == out.size()};
+}
+
+/// What came before is served before what comes now. Returns work done.
 uint32_t Worker::receive() noexcept {
-  const uint32_t received = ingress_->receive(burst_);
-  if (received == 0) return 0;
-  const uint32_t n = front_end_port_ != 0 ? give_to_front_end(received) : received;
+  const uint32_t waited = backlog_.take(burst_);
+  Arrived now{0, 0, true};
+  if (waited != kBurst) now = take_from_port(std::span(burst_).subspan(waited));
+  uint32_t work = waited + now.all;
+  if (work == 0) return 0;
   if (!unix_ms_fresh_) unix_ms_ = clock_->unix_ms();
   unix_ms_fresh_ = true;
+  serve_burst(waited + now.native);
+  if (now.more) work += look_ahead();
+  return work;
+}
+
+void Worker::serve_burst(uint32_t n) noexcept {
   for (uint32_t i = 0; i < n; ++i) {
     burst_retained_[i] = nullptr;
     parse_datagram(burst_[i], i);
@@ -86,7 +101,43 @@ uint32_t Worker::receive() noexcept {
     }
   }
   ingress_->release(std::span(burst_).first(done));
-  return received;
+}
+
+/// More came than a turn serves: takes what else there is, and refuses what would wait too long.
+/// What the port still holds after that is the next turn's, or the port drops it.
+uint32_t Worker::look_ahead() noexcept {
+  uint32_t work = 0;
+  bool more = true;
+  for (uint32_t round = 0; more && round < kAheadBursts; ++round) {
+    const uint32_t limit = admission_.limit();
+    const uint32_t room = limit - std::min(limit, backlog_.size());
+    const size_t wanted = admission_.may_refuse() ? ahead_.size() : std::min<size_t>(room, kBurst);
+    if (wanted == 0) break;
+    const Arrived now = take_from_port(std::span(ahead_).first(wanted));
+    const uint32_t n = now.native;
+    more = now.more;
+    work += now.all;
+    const uint32_t kept = std::min(n, room);
+    for (uint32_t i = 0; i < kept; ++i) backlog_.push(ahead_[i]);
+    if (kept != n) shed(std::span(ahead_).subspan(kept, n - kept));
+  }
+  if (backlog_.size() > stats_.queued_most.get()) stats_.queued_most.set(backlog_.size());
+  if (backlog_.size() != 0) admission_.full(kBurst);
+  return work;
+}
+
+/// Operations are refused; what keeps a client going (HELLO, RING, PING, STATS) is not.
+void Worker::shed(std::span<ingress::Datagram> datagrams) noexcept {
+  const uint64_t began_ns = clock_->now_ns();
+  for (const ingress::Datagram& d : datagrams) {
+    stats_.shed_datagrams.add();
+    shed_retry_us_ = admission_.refuse(backlog_.size());
+    parse_datagram(d, 0);
+  }
+  serve_chunk();
+  shed_retry_us_ = 0;
+  ingress_->release(datagrams);
+  admission_.refusing_took(clock_->now_ns() - began_ns);
 }
 
 void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept {
@@ -110,6 +161,12 @@ void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) n
     r.received_ns = now_ns_;
     r.waited = false;
     r.extras = message.extras;
+    if (shed_retry_us_ != 0 && known && !is_control(op)) {
+      r.operation = Operation{.opcode = op};
+      stats_.shed.add();
+      refuse(r, wire::Status::kBusy, shed_retry_us_);
+      continue;
+    }
     wire::Status parsed = wire::Status::kOk;
     if (is_control(op)) {
       r.operation = Operation{.opcode = op, .flags = message.header.flags};

@@ -21,7 +21,7 @@ constexpr uint64_t kPublishTurns = 4096;
 bool sensible(const WorkerConfig& c) noexcept {
   return c.workers != 0 && c.worker < c.workers && c.fetches_max != 0 && c.fetches_max <= 4096 &&
          c.unmerged_log2 >= 10 && c.unmerged_log2 <= 26 && is_power_of_two(c.sessions_max) &&
-         is_power_of_two(c.session_window) && c.strangers_per_s != 0 &&
+         is_power_of_two(c.session_window) && c.strangers_per_s != 0 && c.queue_wait_us != 0 &&
          c.staging_bytes % kCacheLineBytes == 0 && c.staging_bytes >= 8 * log::kEntryBytesMax;
 }
 
@@ -45,6 +45,7 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       shared_(shared),
       unmerged_(config.unmerged_log2),
       partitions_(kPartitions),
+      admission_(config.queue_wait_us),
       replies_(queue),
       cookies_(config.cookie_secret, uint64_t{config.cookie_period_ms} * 1'000'000),
       strangers_(config.cookie_secret, config.strangers_per_s),
@@ -94,7 +95,7 @@ Worker::~Worker() = default;
 bool Worker::serving() const noexcept { return attachment_ != nullptr && !detaching_; }
 
 bool Worker::busy() const noexcept {
-  return fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted());
+  return backlog_.size() != 0 || (fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted()));
 }
 
 bool Worker::waiting() const noexcept {
@@ -113,6 +114,7 @@ uint32_t Worker::poll() noexcept {
   ring_ = shared_->ring.load(std::memory_order_acquire);
   replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
   lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_acquire);
+  admission_.begin_turn(now_ns_);
   cookies_.follow(now_ns_);
   sessions_.follow(now_ns_, log_ ? log_->durable_lsn() : 0);
   follow_index_root();

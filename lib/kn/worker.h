@@ -31,6 +31,8 @@
 #include "fabric/fabric.h"
 #include "index/format.h"
 #include "ingress/network_list.h"
+#include "kn/admission.h"
+#include "kn/backlog.h"
 #include "kn/cookies.h"
 #include "kn/delay.h"
 #include "kn/front_end.h"
@@ -65,6 +67,7 @@ struct WorkerConfig {
   uint64_t staging_bytes = uint64_t{4} << 20;
   uint32_t unmerged_segments_max = 2;
   uint32_t write_wait_us = 20'000;  // a write waits so long for room, then BUSY
+  uint32_t queue_wait_us = 2000;    // what would wait longer for its turn gets BUSY (admission.h)
   uint16_t datagram_bytes_max = wire::kDatagramBytesMax;
 };
 
@@ -162,8 +165,9 @@ class Worker {
  private:
   friend class LookupAwaiter;
 
-  static constexpr uint32_t kBurst = 32;  // datagrams a turn
-  static constexpr uint32_t kChunk = 64;  // requests parsed ahead of serving
+  static constexpr uint32_t kBurst = 32;       // datagrams a turn serves
+  static constexpr uint32_t kAheadBursts = 8;  // and that it looks ahead, if there are more
+  static constexpr uint32_t kChunk = 64;       // requests parsed ahead of serving
   static constexpr uint32_t kWaiters = 8192;
   static constexpr uint32_t kPendingMax = 16384;
   static constexpr uint32_t kDeferredMax = 1024;
@@ -181,6 +185,13 @@ class Worker {
   struct Retained {
     ingress::Datagram datagram;
     uint32_t references = 0;
+  };
+
+  /// What the port gave, in all and without the front end's; `more`: as much as was asked for.
+  struct Arrived {
+    uint32_t all = 0;
+    uint32_t native = 0;
+    bool more = false;
   };
 
   struct Request {
@@ -322,7 +333,11 @@ class Worker {
 
   // serve.cc
   uint32_t receive() noexcept;
-  uint32_t give_to_front_end(uint32_t received) noexcept;
+  Arrived take_from_port(std::span<ingress::Datagram> out) noexcept;
+  uint32_t give_to_front_end(std::span<ingress::Datagram> received) noexcept;
+  void serve_burst(uint32_t datagrams) noexcept;
+  uint32_t look_ahead() noexcept;
+  void shed(std::span<ingress::Datagram> datagrams) noexcept;
   void parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept;
   void locate(Request* request) noexcept;
   void serve_chunk() noexcept;
@@ -425,6 +440,10 @@ class Worker {
   bool lease_valid_ = false;
   std::array<ingress::Datagram, kBurst> burst_;
   std::array<Retained*, kBurst> burst_retained_{};
+  std::array<ingress::Datagram, kBurst> ahead_;
+  Backlog<Admission::kQueuedMax> backlog_;
+  Admission admission_;
+  uint32_t shed_retry_us_ = 0;  // what is parsed now is refused, with this hint
   std::array<Request, kChunk> chunk_;
   uint32_t chunk_size_ = 0;
   std::array<Answered, kAnsweredMax> answered_;  // in this turn: how long they took, its end tells

@@ -89,6 +89,8 @@ void Cluster::add_kn(uint16_t kn_slot, const std::string& name) {
   kn.worker.unmerged_log2 = 12;
   kn.worker.sessions_max = 64;
   kn.worker.fetches_max = 32;
+  kn.worker.queue_wait_us = static_cast<uint32_t>(s.queue_wait_us);
+  kn.costs.work_ns = s.kn_work_ns;
   kn.lease_us = static_cast<uint32_t>(s.lease_ms * 1000);
   kn.heartbeat_us = static_cast<uint32_t>(s.heartbeat_ms * 1000);
   kn.clock = clock_faults();
@@ -305,6 +307,7 @@ void Cluster::count_workers(std::map<std::string, uint64_t>* coverage) const {
       c["demotion"] += s.demotions.get();
       c["promotion"] += s.promotions.get();
       c["deferred"] += s.deferred.get();
+      c["shed"] += s.shed.get();
       c["duplicate"] += s.duplicates.get();
       c["expired"] += s.expired.get();
       c["refused: moving"] += s.refused_moving.get();

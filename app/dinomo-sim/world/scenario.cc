@@ -28,6 +28,10 @@ constexpr std::array kKnobs{
     Knob{"reclaim_grace_ms", &Scenario::reclaim_grace_ms, 1, 10000, false, "of emptied segments"},
     Knob{"dpm_turn_ns", &Scenario::dpm_turn_ns, 1, 10'000'000, false,
          "of the memory node's lcore, at least"},
+    Knob{"kn_work_ns", &Scenario::kn_work_ns, 1, 10'000'000, false,
+         "of a worker lcore, for each unit of work"},
+    Knob{"queue_wait_us", &Scenario::queue_wait_us, 1, 1'000'000, false,
+         "what would wait longer for a worker is refused"},
     Knob{"clients", &Scenario::clients, 1, 200, false, ""},
     Knob{"depth", &Scenario::depth, 1, 512, false, "operations in flight of a client"},
     Knob{"keys", &Scenario::keys, 1, 10'000'000, false, "shared by all clients"},
@@ -211,6 +215,16 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
     if (one_in(2)) s.outage_ms = up_to(4 * s.lease_ms);
     if (one_in(2)) s.drains = up_to(4);
     if (one_in(2)) s.kn_stops = up_to(3);
+  }
+  if (one_in(8)) {                      // more than the workers can serve
+    s.clients = 40 + random.below(20);  // with sessions for all of them
+    s.keys = 1000;                      // or histories of a key are too wide to be judged
+    s.operations = std::min<uint64_t>(s.operations, 60);
+    s.workers = 1;
+    s.kn_work_ns = 2000 + random.below(20'000);
+    s.queue_wait_us = up_to(1000);
+    s.depth = 8;
+    s.think_us = 0;
   }
   // What the scenario says holds.
   const Scenario defaults;

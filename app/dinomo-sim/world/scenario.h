@@ -26,6 +26,8 @@ struct Scenario {
   uint64_t heartbeat_ms = 20;
   uint64_t reclaim_grace_ms = 50;
   uint64_t dpm_turn_ns = 300;
+  uint64_t kn_work_ns = 150;
+  uint64_t queue_wait_us = 2000;
   // The load.
   uint64_t clients = 3;
   uint64_t depth = 4;
