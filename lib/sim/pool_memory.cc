@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "sim/pool_memory.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -65,11 +67,12 @@ class PoolMemory::LinePersist final : public pool::Persist {
 
 namespace {
 
+/// Pages that nothing touches cost nothing: a run uses little of its pool.
 std::byte* zeroed(uint64_t bytes) noexcept {
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(4096, bytes));
-  if (memory == nullptr) std::abort();
-  std::memset(memory, 0, bytes);
-  return memory;
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) std::abort();
+  return static_cast<std::byte*>(memory);
 }
 
 }  // namespace
@@ -80,8 +83,8 @@ PoolMemory::PoolMemory(uint64_t bytes, uint64_t seed)
 }
 
 PoolMemory::~PoolMemory() {
-  std::free(volatile_);
-  std::free(durable_);
+  munmap(volatile_, bytes_);
+  munmap(durable_, bytes_);
 }
 
 pool::Persist& PoolMemory::persist() noexcept { return *persist_; }
@@ -106,7 +109,7 @@ Status PoolMemory::format(const pool::PoolGeometry& geometry, uint64_t index_buc
   root->buckets_min = index_buckets;
   record<pool::PoolState>(s.state_offset)->clean_shutdown = pool::kCleanShutdown;
   *record<pool::Superblock>(kSuperblockOffset) = s;
-  persist_now(0, bytes_);
+  persist_now(0, used_);
   return Status::kOk;
 }
 
@@ -196,6 +199,16 @@ PowerFailure PoolMemory::lose_lines(std::byte* seen, std::byte* durable, uint64_
   }
   std::memcpy(seen, durable, bytes);
   return failure;
+}
+
+std::unique_ptr<PoolMemory> PoolMemory::image() const {
+  auto copy = std::make_unique<PoolMemory>(bytes_, 0);
+  copy->used_ = used_;
+  copy->objects_ = objects_;
+  copy->holes_ = holes_;
+  std::memcpy(copy->volatile_, volatile_, used_);
+  std::memcpy(copy->durable_, volatile_, used_);
+  return copy;
 }
 
 PowerFailure PoolMemory::fail_power() noexcept {

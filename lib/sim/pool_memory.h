@@ -49,6 +49,9 @@ class PoolMemory final : public pool::Space {
   uint64_t segments_left(uint64_t bytes) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
+  /// What a start would find if the node's process died now.
+  std::unique_ptr<PoolMemory> image() const;
+
   void persist_now(uint64_t offset, uint64_t bytes) noexcept;
   PowerFailure fail_power() noexcept;
 

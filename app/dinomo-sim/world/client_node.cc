@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "world/client_node.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <string_view>
 
 namespace dinomo::world {
 
@@ -13,6 +15,7 @@ using wire::Opcode;
 
 constexpr uint64_t kIdleNs = 500'000;
 constexpr uint16_t kClientPort = 40'000;
+constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvw";
 constexpr uint32_t kKinds = 3;  // registers, counters, lists
 
 /// "c3.17/120|......" : 120 bytes that tell client and count, so that every value is its own.
@@ -20,7 +23,12 @@ std::string padded(const std::string& tag) {
   const size_t slash = tag.rfind('/');
   const size_t bytes = std::strtoul(tag.c_str() + slash + 1, nullptr, 10);
   std::string value = tag + "|";
-  while (value.size() < bytes) value += static_cast<char>('a' + value.size() % 23);
+  for (size_t at = value.size(); at < bytes;) {  // a piece of the alphabet at a time
+    const size_t letter = at % kLetters.size();
+    const size_t piece = std::min(kLetters.size() - letter, bytes - at);
+    value.append(kLetters, letter, piece);
+    at += piece;
+  }
   return value;
 }
 
@@ -194,8 +202,7 @@ void ClientNode::completed(void* context, const client::Completion& c) {
   call->node->on_completion(call, c);
 }
 
-/// The tag of a whole value; any other value as it is.
-std::string ClientNode::shorten(Bytes value) const {
+std::string ClientNode::shorten(Bytes value) {
   std::string text(as_text(value));
   const size_t bar = text.find('|');
   if (bar == std::string::npos) return text;

@@ -2,9 +2,9 @@
 // A simulated client: the client library, a random load, and a record of what it asked and heard.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "client/client.h"
@@ -53,6 +53,8 @@ class ClientNode {
   uint64_t answered() const noexcept { return answered_; }
   uint64_t given_up() const noexcept { return given_up_; }
   const sim::History& history() const noexcept { return history_; }
+  /// The tag of a whole value; any other value as it is.
+  static std::string shorten(Bytes value);
   const client::Client& library() const noexcept { return *client_; }
 
   /// One more operation on every key.
@@ -78,7 +80,6 @@ class ClientNode {
   std::string key_name(uint64_t key) const { return "key" + std::to_string(key); }
   static void completed(void* context, const client::Completion& c);
   void on_completion(Call* call, const client::Completion& c);
-  std::string shorten(Bytes value) const;
 
   Environment* environment_;
   const ClientOptions options_;
@@ -90,7 +91,7 @@ class ClientNode {
   std::unique_ptr<client::Client> client_;
   std::unique_ptr<Lcore> lcore_;
   std::vector<Call> calls_;
-  std::map<std::string, uint64_t> versions_;  // last seen
+  std::unordered_map<std::string, uint64_t> versions_;  // last seen
   sim::History history_;
   uint64_t started_ = 0;
   uint64_t answered_ = 0;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "drivers/fabric/sim/sim_fabric.h"
+#include "world/audit.h"
 
 namespace dinomo::world {
 
@@ -48,8 +49,11 @@ void DpmNode::on_event(uint64_t) {
 }
 
 Status DpmNode::start() {
+  found_ = std::make_unique<dpm::CheckReport>();
+  dpm::ServiceConfig config = options_.service;
+  config.on_damage = into(found_.get());
   auto service = dpm::Service::start(
-      memory_, clock_, options_.service,
+      memory_, clock_, config,
       [this](const std::string& text) { environment_->say(options_.name, text); }, &why_);
   if (!service) return service.error();
   if (memory_.stopped()) {
@@ -59,6 +63,8 @@ Status DpmNode::start() {
     return Status::kOk;
   }
   service_ = std::move(*service);
+  why_ = audit(memory_, *service_, clock_.unix_ms(), found_.get());
+  if (!why_.empty()) return Status::kInternal;
   const pool::Superblock& s = memory_.superblock();
   fabric::PoolExport exported;
   exported.memory = memory_.memory();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "dpm/check/report.h"
 #include "dpm/service.h"
 #include "sim/event_loop.h"
 #include "sim/node_clock.h"
@@ -33,8 +34,8 @@ class DpmNode final : private sim::Handler {
   DpmNode(const DpmNode&) = delete;
   DpmNode& operator=(const DpmNode&) = delete;
 
-  /// kOk, or why the pool could not be recovered. Does not run after it if it was to stop in the
-  /// middle of its recovery.
+  /// kOk, or why the pool could not be recovered: it is audited, too. Does not run after it if it
+  /// was to stop in the middle of its recovery.
   Status start();
   /// kill -9: memory keeps what processors had stored.
   void kill();
@@ -53,6 +54,7 @@ class DpmNode final : private sim::Handler {
   const std::string& why() const noexcept { return why_; }
   dpm::Service& service() noexcept { return *service_; }
   sim::PoolMemory& memory() noexcept { return memory_; }
+  Clock& clock() noexcept { return clock_; }
 
  private:
   uint32_t turn();
@@ -63,6 +65,7 @@ class DpmNode final : private sim::Handler {
   const DpmOptions options_;
   sim::NodeClock clock_;
   sim::PoolMemory memory_;
+  std::unique_ptr<dpm::CheckReport> found_;  // by the last recovery; before service_, which adds
   std::unique_ptr<fabric::Target> target_;
   std::unique_ptr<dpm::Service> service_;
   std::unique_ptr<Lcore> lcore_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "sim/checker.h"
+#include "world/audit.h"
 #include "world/checks.h"
 #include "world/cluster.h"
 
@@ -16,10 +17,29 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kProgressMs = 30'000;
 
+sim::History all_histories(Cluster* cluster) {
+  sim::History all;
+  for (const auto& c : cluster->clients()) {
+    all.insert(all.end(), c->history().begin(), c->history().end());
+  }
+  return all;
+}
+
+/// The pool holds what the clients read, and it is sound.
+std::string check_pool(Cluster* cluster, uint64_t read_from_ns) {
+  const sim::History all = all_histories(cluster);
+  sim::History read;
+  std::ranges::copy_if(all, std::back_inserter(read), [=](const sim::Operation& o) {
+    return o.opcode == wire::Opcode::kGet && o.invoke_ns >= read_from_ns;
+  });
+  return audit_image(cluster->dpms().front().get(), read, all);
+}
+
 /// After the faults every key can be read: "eventually" has a bound.
 std::string check_progress(Cluster* cluster) {
   ClientNode& reader = *cluster->clients().front();
   const uint64_t given_up = reader.given_up();
+  const uint64_t from_ns = cluster->environment().loop.now_ns();
   reader.read_all();
   if (!cluster->run_until([&] { return reader.finished(); }, kProgressMs * kMs)) {
     return fmt::format("no progress: {} reads unanswered {} ms after the last fault",
@@ -29,7 +49,7 @@ std::string check_progress(Cluster* cluster) {
     return fmt::format("no progress: {} reads given up after the last fault",
                        reader.given_up() - given_up);
   }
-  return {};
+  return check_pool(cluster, from_ns);
 }
 
 /// With every key deleted and every log merged, the pool holds nothing.
@@ -50,7 +70,9 @@ std::string check_leaks(Cluster* cluster, const Scenario& scenario) {
     const bool drained = s.segments.free + s.segments.open == s.segments.total;
     return s.items == 0 && s.lag_entries == 0 && drained;
   };
-  if (cluster->run_until(settled, (2000 + 4 * scenario.reclaim_grace_ms) * kMs)) return {};
+  if (cluster->run_until(settled, (2000 + 4 * scenario.reclaim_grace_ms) * kMs)) {
+    return audit_image(cluster->dpms().front().get(), {}, {});
+  }
   if (!cluster->broken().empty()) return cluster->broken();
   const dpm::ServiceStats s = cluster->dpms().front()->service().stats();
   return fmt::format(
@@ -110,8 +132,8 @@ std::string judge(Cluster* cluster, const Scenario& scenario, RunReport* report)
   for (const auto& c : cluster->clients()) {
     report->operations += c->answered();
     report->given_up += c->given_up();
-    report->history.insert(report->history.end(), c->history().begin(), c->history().end());
   }
+  report->history = all_histories(cluster);
   // What clients saw says most, and so comes first.
   for (const std::string& wrong :
        {check_history(scenario, report), check_no_internal(report->history),

@@ -4,6 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "common/hash.h"
+#include "world/audit.h"
+#include "world/cluster.h"
+
 namespace dinomo::world {
 
 namespace {
@@ -40,6 +44,73 @@ TEST(World, AKnThatLosesItsLogServesAgain) {
     failures += r.coverage["power failure"];
   }
   EXPECT_GE(failures, 5u);
+}
+
+/// A cluster whose load is over, and what one GET of every key answered.
+struct Rested {
+  Rested() {
+    EXPECT_TRUE(cluster.run_until([this] { return cluster.clients_finished(); }, kLimitNs));
+    cluster.heal();
+    ClientNode& reader = *cluster.clients().front();
+    const size_t before = reader.history().size();
+    reader.read_all();
+    EXPECT_TRUE(cluster.run_until([&] { return reader.finished(); }, kLimitNs));
+    read.assign(reader.history().begin() + static_cast<std::ptrdiff_t>(before),
+                reader.history().end());
+    there = std::ranges::find(read, wire::Status::kOk, &sim::Operation::status);
+    EXPECT_NE(there, read.end());
+  }
+  std::string audit() { return audit_image(&node(), read, {}); }
+  DpmNode& node() { return *cluster.dpms().front(); }
+  bool says(const std::string& what) { return audit().find(what) != std::string::npos; }
+
+  static constexpr uint64_t kLimitNs = 30'000'000'000;
+  Environment environment{1};
+  Cluster cluster{Scenario{}, 1, &environment};
+  sim::History read;
+  sim::History::iterator there;
+};
+
+TEST(World, TheIndexHoldsWhatWasRead) {
+  Rested r;
+  EXPECT_EQ(r.audit(), "");
+  const sim::Operation get = *r.there;
+  ++r.there->version;
+  EXPECT_TRUE(r.says("the index has version")) << r.audit();
+  *r.there = get;
+  r.there->result += "x";
+  EXPECT_TRUE(r.says("the index has c")) << r.audit();
+  *r.there = get;
+  r.there->key = "another";
+  EXPECT_TRUE(r.says("the index has no such key")) << r.audit();
+  *r.there = get;
+  r.there->status = wire::Status::kNotFound;
+  EXPECT_TRUE(r.says("the index has the key")) << r.audit();
+  // A mutation that nobody answered may have come since.
+  sim::Operation late = get;
+  late.opcode = wire::Opcode::kPut;
+  late.return_ns = sim::kNever;
+  EXPECT_EQ(audit_image(&r.node(), r.read, {late}), "");
+  r.read.erase(r.there);
+  EXPECT_TRUE(r.says("keys are in the index")) << r.audit();
+}
+
+TEST(World, TheWalkOfThePoolSeesDamage) {
+  Rested r;
+  sim::PoolMemory& memory = r.node().memory();
+  const Bytes key = as_bytes(r.there->key);
+  const auto settled = [&] { return r.node().service().stats().lag_entries == 0; };
+  ASSERT_TRUE(r.cluster.run_until(settled, Rested::kLimitNs));
+  const auto entry =
+      r.node().service().index().find(key_hash(key, memory.superblock().hash_seed), key);
+  ASSERT_TRUE(entry);
+  std::byte* byte = memory.at(entry->offset_bytes() + sizeof(log::EntryHeader) + key.size());
+  *byte ^= std::byte{1};
+  EXPECT_TRUE(r.says("slot_invalid")) << r.audit();
+  *byte ^= std::byte{1};
+  EXPECT_EQ(r.audit(), "");
+  // The pool of the run is not touched by looking at its image.
+  EXPECT_TRUE(r.node().running());
 }
 
 TEST(World, KnobsHaveRangesAndNames) {
