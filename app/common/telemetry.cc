@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "app/common/build_info.h"
+#include "common/decimal.h"
 
 namespace dinomo::app {
 
@@ -25,9 +25,9 @@ json names_of(Observed& observed) {
 json describe(Observed& observed, std::string_view from_text) {
   size_t from = 0;
   if (!from_text.empty()) {
-    const char* const end = from_text.data() + from_text.size();
-    const auto [at, wrong] = std::from_chars(from_text.data(), end, from);
-    if (wrong != std::errc() || at != end) return nullptr;
+    const std::optional<uint64_t> number = parse_decimal(from_text);
+    if (!number) return nullptr;
+    from = *number;
   }
   const std::vector<MetricRow> rows = observed.metrics();
   json described = json::object();

@@ -2,9 +2,9 @@
 #include "app/dinomo-kn/kn_telemetry.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "app/common/log.h"
+#include "common/decimal.h"
 
 namespace dinomo::app {
 
@@ -30,9 +30,7 @@ std::string address_of(const KnOptions& o) {
   return with_bits.substr(0, with_bits.find('/')) + " port " + std::to_string(o.udp_port);
 }
 
-}  // namespace
-
-const std::array<telemetry::Metric, kKnFacts> kKnFactMetrics = {{
+constexpr std::array<telemetry::Metric, kKnFacts> kFactMetrics = {{
     {"", "uptime_ms", Kind::kGauge, Unit::kMs, "time since the start"},
     {"", "workers", Kind::kGauge, Unit::kNone, "worker lcores"},
     {"", "serving", Kind::kGauge, Unit::kNone, "1: registered with the DPM and serving"},
@@ -43,6 +41,10 @@ const std::array<telemetry::Metric, kKnFacts> kKnFactMetrics = {{
     {"", "slow_operations", Kind::kCounter, Unit::kNone,
      "groups of operations slower than slow_us"},
 }};
+
+}  // namespace
+
+std::span<const telemetry::Metric, kKnFacts> kn_fact_metrics() noexcept { return kFactMetrics; }
 
 KnTelemetry::KnTelemetry(const KnOptions& options, const kn::Shared* shared, uint64_t now_ns)
     : name_(options.name),
@@ -137,9 +139,11 @@ Health KnTelemetry::health() {
 
 std::vector<MetricRow> KnTelemetry::metrics() const {
   std::vector<MetricRow> rows;
-  for (const telemetry::Metric& m : kKnFactMetrics) rows.push_back({m});
+  rows.reserve(kFactMetrics.size() + kn::worker_metrics().size() + kn::purpose_metrics().size() +
+               1);
+  for (const telemetry::Metric& m : kFactMetrics) rows.push_back({m});
   for (const kn::WorkerMetric& m : kn::worker_metrics()) rows.push_back({m.metric});
-  rows.push_back({kn::kMalformedMetric});
+  rows.push_back({kn::malformed_metric()});
   for (const kn::PurposeMetric& m : kn::purpose_metrics()) rows.push_back({m.metric, "purpose"});
   return rows;
 }
@@ -148,18 +152,16 @@ nlohmann::json KnTelemetry::stats(std::string_view part) {
   kn::Workers workers = shared_.stats;
   json values = json::object();
   if (part.empty()) {
-    for (size_t f = 0; f < kKnFacts; ++f) values[kKnFactMetrics[f].full_name()] = facts_[f].get();
+    for (size_t f = 0; f < kKnFacts; ++f) values[kFactMetrics[f].full_name()] = facts_[f].get();
   } else {
-    size_t worker = 0;
-    const char* const end = part.data() + part.size();
-    const auto [at, wrong] = std::from_chars(part.data(), end, worker);
-    if (wrong != std::errc() || at != end || worker >= workers.size()) return nullptr;
-    workers = workers.subspan(worker, 1);
+    const std::optional<uint64_t> worker = parse_decimal(part);
+    if (!worker || *worker >= workers.size()) return nullptr;
+    workers = workers.subspan(*worker, 1);
   }
   for (const kn::WorkerMetric& m : kn::worker_metrics()) {
     values[m.metric.full_name()] = m.value(workers);
   }
-  values[kn::kMalformedMetric.name] = kn::malformed(workers);
+  values[kn::malformed_metric().name] = kn::malformed(workers);
   for (const kn::PurposeMetric& m : kn::purpose_metrics()) {
     values[m.metric.full_name()] = purposes(workers, m);
   }

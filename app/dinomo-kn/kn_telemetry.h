@@ -4,7 +4,9 @@
 #pragma once
 
 #include <array>
+#include <array>
 #include <atomic>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,7 +31,7 @@ enum class KnFact : uint8_t {
 };
 inline constexpr size_t kKnFacts = 8;
 /// Rows in the order of KnFact.
-extern const std::array<telemetry::Metric, kKnFacts> kKnFactMetrics;
+std::span<const telemetry::Metric, kKnFacts> kn_fact_metrics() noexcept;
 
 class KnTelemetry final : public Observed {
  public:

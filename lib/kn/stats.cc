@@ -180,12 +180,14 @@ constexpr bool all_well_formed(const auto& table) noexcept {
 }
 static_assert(all_well_formed(kWorkerMetrics) && all_well_formed(kPurposeMetrics));
 
-}  // namespace
-
 constexpr telemetry::Metric kMalformedMetric = {"", "malformed", telemetry::Kind::kCounter,
                                                 telemetry::Unit::kNone,
                                                 "datagrams that are not of the protocol"};
 static_assert(telemetry::well_formed(kMalformedMetric));
+
+}  // namespace
+
+const telemetry::Metric& malformed_metric() noexcept { return kMalformedMetric; }
 
 const char* latency_class_name(LatencyClass c) noexcept {
   switch (c) {

@@ -134,7 +134,7 @@ struct PurposeMetric {
 std::span<const WorkerMetric> worker_metrics() noexcept;
 std::span<const PurposeMetric> purpose_metrics() noexcept;
 /// Row and value of the datagrams that could not be read, over all reasons.
-extern const telemetry::Metric kMalformedMetric;
+const telemetry::Metric& malformed_metric() noexcept;
 uint64_t malformed(Workers workers) noexcept;
 
 /// Sums over workers as one JSON object, at most `capacity` bytes. Returns the length, 0 if it did

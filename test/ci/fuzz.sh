@@ -9,5 +9,5 @@ build=$root/build
 setup_build "$build"
 with_tests "$build"
 ninja -C "$build" -j "$jobs"
-export DINOMO_FUZZ_RUNS=${DINOMO_FUZZ_RUNS:-200000}
+export DINOMO_FUZZ_RUNS=${DINOMO_FUZZ_RUNS:-1000000}
 run_tests "$build" --suite fuzz --timeout-multiplier 10

@@ -4,6 +4,10 @@
 //
 // The input is a list of steps of 6 bytes: which datagram, offset and length in units of 8 bytes,
 // and what is done to the fragment. The same bytes also go, as a frame, through sort_frame().
+//
+// Damage sets the lowest bit of a 16-bit word, and never clears one: damage to several fragments of one
+// datagram then adds up to less than 65,535 and cannot cancel out in the ones' complement sum, as
+// flipped bits can. What the sum must see, it sees.
 
 #include <algorithm>
 #include <array>
@@ -83,7 +87,7 @@ void step(const World& world, Reassembler* reassembler, Memory* memory, const ui
   } else {
     data.resize(length);
   }
-  if ((how & 1) != 0 && !data.empty()) data[data.size() / 2] ^= std::byte{1};
+  if ((how & 1) != 0 && data.size() >= 2) data[(data.size() / 2 - 1) | 1] |= std::byte{1};
   bool more = offset + data.size() < segment.size();
   if ((how & 2) != 0) more = !more;
   const Fragment f{.source = world.peer.remote_address,
