@@ -32,7 +32,7 @@ BUSY = 0.6  # of a lcore, so that bursts find room
 # (echo through the ingress: memif.py, peers.py).
 ENGINE_NS = {"value": (144, 301), "shortcut": (225, 423), "miss": (376, 580), "put": (287, 558)}
 DATAGRAM_NS = {"memif": 270, "af_xdp": 2712, "af_packet": 3262}
-HEADER_BYTES = 14 + 20 + 8 + 32 + 40  # Ethernet, IP, UDP, ours of a datagram and of a message
+HEADER_BYTES, MESSAGE_BYTES = 14 + 20 + 8 + 32, 16  # of a datagram: Ethernet, IPv4, UDP, ours; of each message in it
 
 
 def scaled(suffixes):
@@ -138,7 +138,7 @@ def estimate(load):
     datagram_ns = load.datagram_ns if load.datagram_ns is not None else DATAGRAM_NS[load.port]
     lcores = max(1, math.ceil(load.ops * (engine + datagram_ns / packed) / 1e9 / BUSY))
     kns = math.ceil(lcores / load.lcores_per_kn)
-    message = load.key_bytes + HEADER_BYTES / packed
+    message = MESSAGE_BYTES + load.key_bytes + HEADER_BYTES / packed
     return {
         "cache_bytes": cache_bytes, "get_value_share": cache["value"], "get_shortcut_share": cache["shortcut"],
         "get_miss_share": cache["miss"], "rts_per_get": cache["rts"], "entry_bytes": entry, "pool_bytes": pool,
