@@ -18,7 +18,7 @@ namespace dinomo::pool {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 inline constexpr uint64_t kSuperblockMagic = 0x4b4c'4253'4d4e'4944;  // "DINMSBLK"
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 inline constexpr const char* kLayoutName = "dinomo-1";  // libpmemobj layout, shown by pmempool info
 
 inline constexpr uint32_t kKeyBytesMax = 250;
@@ -230,10 +230,14 @@ struct alignas(64) SessionRecord {
   uint64_t sequence_floor;  // every mutation below is done and forgotten
   uint64_t active_unix_ms;
   uint64_t created_unix_ms;
-  std::array<uint64_t, 3> reserved;
+  uint64_t horizon_ms;  // latest birth of a session that gave way here, 0: none ever did
+  uint64_t flags;
+  uint64_t reserved;
   uint64_t checksum;  // checksum64 of bytes 0..55
 };
 static_assert(sizeof(SessionRecord) == 64);
+/// SessionRecord::flags: it has had a record before, and what stood there is forgotten.
+inline constexpr uint64_t kSessionForgot = 1;
 inline constexpr uint32_t kSessionWindowMax = 1024;  // a record is read as a whole
 inline constexpr uint64_t session_bytes(uint32_t window) noexcept {
   return sizeof(SessionRecord) + uint64_t{window} * sizeof(OutcomeCell);

@@ -94,6 +94,7 @@ void Faults::on_event(uint64_t argument) {
       return;
     case Fault::kLinkMend: environment_->fabric.cut(static_cast<uint16_t>(index), false); return;
     case Fault::kReplace:
+      if (now_ns() < replace_ns_[static_cast<uint16_t>(index)]) return;  // fenced again meanwhile
       count("kn replaced");
       cluster_->replace_kn(static_cast<uint16_t>(index));
       at(soon_ns() + scenario_.lease_ms * 3 * kMs, Fault::kCleanUp, index);
@@ -240,8 +241,12 @@ void Faults::partition(const KnNode& kn) {
 /// The KN is held for dead, rightly or not: it is fenced, its lease waited out, and another process
 /// takes its slot and its address. It may live on and not know.
 void Faults::take_over(KnNode* kn) {
-  if (fencer_.busy()) return;
   const uint16_t slot = kn->options().kn_slot;
+  const auto here = [slot](const auto& k) { return k->running() && k->options().kn_slot == slot; };
+  // Without a leader nobody would tell another process that waits for the slot to wait the lease
+  // of the fenced one out, too.
+  const bool contended = scenario_.elastic == 0 && std::ranges::count_if(cluster_->kns(), here) > 1;
+  if (fencer_.busy() || contended) return;
   const uint64_t lease_ns = scenario_.lease_ms * kMs;
   const uint64_t dead_for_ns = random_.below(4 * lease_ns);
   if (random_.below(3) != 0) {
@@ -254,7 +259,8 @@ void Faults::take_over(KnNode* kn) {
     count("kn fenced");
     // Its clock may be slow, this one fast.
     const uint64_t wait_ns = lease_ns + lease_ns / 1'000'000 * 2 * scenario_.drift_ppm + kMs;
-    at(now_ns() + wait_ns, Fault::kReplace, slot);
+    replace_ns_[slot] = now_ns() + wait_ns;
+    at(replace_ns_[slot], Fault::kReplace, slot);
   });
 }
 

@@ -85,6 +85,7 @@ class Faults final : private sim::Handler {
   uint64_t waited_ = 0;
   std::vector<std::pair<sim::Ip, sim::Ip>> blocks_;  // of partitions, in order of their making
   std::map<std::string, uint64_t> injected_;
+  std::map<uint16_t, uint64_t> replace_ns_;  // by KN slot: when nobody fenced there serves any more
   bool ended_ = false;
 };
 

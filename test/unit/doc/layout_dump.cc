@@ -161,6 +161,8 @@ void pool_structs() {
     FIELD(sequence_floor);
     FIELD(active_unix_ms);
     FIELD(created_unix_ms);
+    FIELD(horizon_ms);
+    FIELD(flags);
     FIELD(reserved);
     FIELD(checksum);
   }
