@@ -65,7 +65,9 @@ std::string ControlSocket::connect(const std::string& path) {
 
 nlohmann::json ControlSocket::ask(const std::string& command, const std::string& parameter) {
   const std::string message = parameter.empty() ? command : command + "," + parameter;
-  if (::send(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0) return nullptr;
+  if (!socket_ || ::send(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0) {
+    return nullptr;
+  }
   std::string reply(kReplyBytesMax, '\0');
   const ssize_t got = ::recv(socket_.get(), reply.data(), reply.size(), 0);
   if (got <= 0) return nullptr;
