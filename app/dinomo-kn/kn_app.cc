@@ -291,9 +291,10 @@ void KnApp::every_second() {
   write_stats();
   telemetry_->log_slow();
   notify_service("WATCHDOG=1");
-  const bool serving = control_->phase() == cluster::KnPhase::kServing;
-  if (serving && !told_serving_) notify_ready("serving");
-  told_serving_ = told_serving_ || serving;
+  if (control_->ready() && !told_serving_) {
+    notify_ready("serving");
+    told_serving_ = true;
+  }
   if (reload_asked_.exchange(false) && reload_) reload_();
 }
 

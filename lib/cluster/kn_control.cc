@@ -12,6 +12,12 @@
 
 namespace dinomo::cluster {
 
+namespace {
+
+constexpr size_t kWantedAt = 192;  // of the scratch memory; the registration is over
+
+}  // namespace
+
 const char* phase_name(KnPhase phase) noexcept {
   switch (phase) {
     case KnPhase::kDisconnected: return "disconnected";
@@ -154,8 +160,15 @@ kn::Task KnControl::run_heartbeat() noexcept {
     status = co_await kn::read(*queue_, lane_.superblock.index_root_offset, root,
                                fabric::Purpose::kControl);
   }
+  const MutableBytes wanted = scratch(kWantedAt, 4);
+  if (ok(status)) {
+    const uint64_t wanted_at =
+        pool::kn_slot_offset(lane_.superblock, lane_.kn_slot) + offsetof(pool::KnSlot, wanted);
+    status = co_await kn::read(*queue_, wanted_at, wanted, fabric::Purpose::kControl);
+  }
   --lane_.tasks;
   heartbeat_running_ = false;
+  if (ok(status)) obey(static_cast<pool::KnWanted>(load<uint32_t>(wanted.data())));
   if (ok(status) && phase_ == KnPhase::kServing) {
     shared_->index_table.store(load<pool::IndexRoot>(root.data()).current,
                                std::memory_order_relaxed);
@@ -165,6 +178,16 @@ kn::Task KnControl::run_heartbeat() noexcept {
   } else if (phase_ == KnPhase::kServing) {
     lose(std::string("heartbeat failed: ") + status_name(status));
   }
+}
+
+/// What an operator wants of this slot. That it is drained is for the leader to see.
+void KnControl::obey(pool::KnWanted wanted) noexcept {
+  if (wanted != pool::KnWanted::kRemoved || stopping_ || !elastic()) return;
+  events_.info(
+      "removed by an operator: it ends when others have its partitions; `dinomo-cli "
+      "cluster add " +
+      std::to_string(lane_.kn_slot) + "` lets the slot in again");
+  stop();
 }
 
 /// nullptr: none until another one comes.

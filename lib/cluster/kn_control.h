@@ -110,6 +110,7 @@ class KnControl {
   void tune_caches() noexcept;
   kn::Task run_registration() noexcept;
   kn::Task run_heartbeat() noexcept;
+  void obey(pool::KnWanted wanted) noexcept;
   kn::Task run_deregistration() noexcept;
   std::string check_pool() noexcept;
   void fill_slot_line(const pool::KnSlot& found) noexcept;

@@ -14,6 +14,7 @@ using fabric::Purpose;
 constexpr uint64_t kFencePollNs = 200'000;
 constexpr uint64_t kBusyPollUs = 2000;
 constexpr uint64_t kFenceRetryUs = 20'000;
+constexpr uint32_t kRefusalsToSay = 50;  // a second of them
 // After a power failure others may have seen newer versions than are left; a multiple of 2 and 1,
 // so that the next one goes to the other copy.
 constexpr uint64_t kVersionsLeftOut = 16;
@@ -157,6 +158,14 @@ kn::Task Leader::run_watch() noexcept {
   finish(state_ == State::kTaking ? 0 : config_.heartbeat_us);
 }
 
+/// Has the DPM refused to lock it out for long enough to say so? True once: taking a mapping away
+/// takes some tries.
+bool Leader::refused_again(Fence victim) noexcept {
+  if (victim != refused_) refusals_ = 0;
+  refused_ = victim;
+  return ++refusals_ == kRefusalsToSay;
+}
+
 /// Has the DPM lock an incarnation out and merge what it wrote.
 kn::Task Leader::run_fence(Fence victim) noexcept {
   ++lane_.tasks;
@@ -195,8 +204,7 @@ kn::Task Leader::run_fence(Fence victim) noexcept {
     } else {
       members_.sealed(victim.kn_slot, victim.incarnation);
     }
-  } else if (victim != refused_ && !lane_.losing) {  // said once
-    refused_ = victim;
+  } else if (!lane_.losing && refused_again(victim)) {
     say_("KN slot " + std::to_string(victim.kn_slot) + ", incarnation " +
          std::to_string(victim.incarnation) + ", is silent and cannot be locked out (" +
          status_name(status) +

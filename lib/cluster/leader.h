@@ -68,6 +68,7 @@ class Leader {
   kn::Task run_adopt() noexcept;
   kn::Task run_lead() noexcept;
   kn::Task run_publish() noexcept;
+  bool refused_again(Fence victim) noexcept;
   uint32_t start_take() noexcept;
   void decide() noexcept;
   void follow_handing(bool moving) noexcept;
@@ -102,6 +103,7 @@ class Leader {
   std::optional<ring::Ring> next_ring_;
   std::optional<Fence> victim_;
   Fence refused_;                     // that the DPM could not lock out when it was asked last
+  uint32_t refusals_ = 0;             // of that one, in a row
   std::vector<ring::Member> placed_;  // what targets_ was made for
   ring::Owners targets_;
   uint64_t handing_since_ns_ = 0;  // 0: none under way

@@ -78,7 +78,9 @@ void Members::look(std::span<const pool::KnSlot> directory, const ring::Ring& ri
     const auto state = static_cast<KnState>(slot.state);
     view.incarnation = slot.incarnation;
     view.member = state == KnState::kActive && beats && known && !silent;
-    view.leaving = view.member && (slot.heartbeat_flags & pool::kHeartbeatLeaving) != 0;
+    const bool unwanted = slot.wanted != static_cast<uint32_t>(pool::KnWanted::kServing);
+    view.leaving =
+        view.member && (unwanted || (slot.heartbeat_flags & pool::kHeartbeatLeaving) != 0);
     view.acknowledged = beats ? slot.ring_version_seen : 0;
     view.weight = std::clamp(slot.weight, 1u, ring::kWeightMax);
     view.gone = is_gone(&seen, slot, named, now_ns);

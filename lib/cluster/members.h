@@ -22,7 +22,7 @@ namespace dinomo::cluster {
 /// One KN slot as decisions need it.
 struct KnView {
   bool member = false;        // registered, active and beating: may own partitions
-  bool leaving = false;       // wants to own none
+  bool leaving = false;       // it, or an operator, wants that it owns none
   bool gone = true;           // the incarnation that the ring names will not serve any more
   bool must_fence = false;    // it is silent for longer than its lease, and not sealed
   uint32_t incarnation = 0;   // registered now

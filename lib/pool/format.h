@@ -129,6 +129,13 @@ static_assert(sizeof(LeaderLease) == 64);
 
 enum class KnState : uint32_t { kFree = 0, kActive = 1, kStandby = 2, kDraining = 3, kFenced = 4 };
 
+/// What an operator wants of a KN slot, whoever registers there.
+enum class KnWanted : uint32_t {
+  kServing = 0,
+  kDrained = 1,  // it owns nothing, but stays
+  kRemoved = 2,  // it owns nothing, and its process ends
+};
+
 /// Directory slot of one KN.
 struct alignas(64) KnSlot {
   // line 0: written by the DPM
@@ -150,11 +157,13 @@ struct alignas(64) KnSlot {
   uint16_t workers;
   uint32_t ended_incarnation;  // one whose process is known to serve nothing any more, 0 none
   std::array<char, 40> name;   // zero-terminated, for people
-  // line 3
-  std::array<uint64_t, 8> reserved3;
+  // line 3: written by the DPM, as an operator wants it; the KN's own registration leaves it alone
+  uint32_t wanted;  // KnWanted
+  std::array<uint32_t, 15> reserved3;
 };
 static_assert(sizeof(KnSlot) == 256);
 static_assert(offsetof(KnSlot, heartbeat) == 64 && offsetof(KnSlot, address) == 128);
+static_assert(offsetof(KnSlot, wanted) == 192);
 
 /// KnSlot::heartbeat_flags: the KN asks the leader to take its partitions away.
 inline constexpr uint32_t kHeartbeatLeaving = 1;

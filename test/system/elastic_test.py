@@ -8,6 +8,7 @@ One DPM and three KNs, each in a network namespace of its own behind one bridge,
 the time. Their histories have to be linearizable with every mutation counted once, and every KN has to
 have its part of the ring again at the end."""
 import argparse
+import json
 import os
 import random
 import signal
@@ -71,6 +72,10 @@ class KnCluster(Cluster):
             return min(have) > 0 and sum(have) == 4096
         self.wait_until(divided, f"ring that is divided between KNs {slots}", seconds)
 
+    def ended(self, slot):
+        """Waits until it ends by itself, or by another's hand; how it did."""
+        return self.processes.pop(f"kn{slot}").wait(timeout=SETTLE_S)
+
     def resume(self, slot):
         process = self.processes.get(f"kn{slot}")
         if process is not None and process.poll() is None:
@@ -93,11 +98,49 @@ def dies(c, slot):
 
 
 def sleeps(c, slot):
-    """For longer than its lease. Over shared memory nobody can lock it out while its process lives, so it
-    keeps its partitions; when it wakes it may serve nothing before it has a new lease."""
+    """For longer than its lease. A mapping cannot be taken away from a process that does not run, so the DPM
+    kills it, and others have its partitions; it must not need to wake for that."""
     c.processes[f"kn{slot}"].send_signal(signal.SIGSTOP)
-    time.sleep(2.5 * LEASE_MS / 1000)
-    c.resume(slot)
+    ended = c.ended(slot)
+    if ended != -signal.SIGKILL:
+        raise RuntimeError(f"KN {slot} was stopped, and ended by itself ({ended})")
+    c.wait_divided([s for s in range(KNS) if s != slot])
+    c.start_slot(slot)
+
+
+def steered(c, slot):
+    """By an operator: drained and let in again, removed and started again; every command twice."""
+    steer = [c.program("dinomo-cli"), "cluster", "--control", c.path("dpdk/dinomo-dpm/dpdk_telemetry.v2"), "--json"]
+
+    def ask(*words):
+        for _ in range(2):
+            said = subprocess.run([*steer, *words], capture_output=True, text=True, timeout=60, check=False)
+            if said.returncode != 0:
+                raise RuntimeError(f"cluster {' '.join(words)}: {said.returncode}, {said.stderr}")
+        return json.loads(said.stdout)
+
+    ask("drain", str(slot))
+    c.wait_divided([s for s in range(KNS) if s != slot])
+    found = {kn["kn_slot"]: kn for kn in ask("status")["kns"]}[slot]
+    if (found["state"], found["wanted"], found["partitions"]) != ("idle", "drained", 0):
+        raise RuntimeError(f"a drained KN is said to be {found}")
+    ask("undrain", str(slot))
+    c.wait_divided(range(KNS))
+    ask("remove", str(slot))
+    if c.ended(slot) != 0:
+        raise RuntimeError(f"KN {slot} was removed and did not end in order")
+    c.start_slot(slot)
+    if c.ended(slot) != 0:
+        raise RuntimeError(f"KN {slot} is not wanted and did not end")
+    impatient = subprocess.run([*steer, "--wait-s", "0", "add", str(slot)], capture_output=True, text=True,
+                               timeout=60, check=False)
+    if impatient.returncode != 4 or f"dinomo-kn with --kn-slot {slot}" not in impatient.stderr:
+        raise RuntimeError(f"cluster add without a KN: {impatient.returncode}, {impatient.stderr}")
+    c.start_slot(slot)
+    ask("add", str(slot))
+    ring = ask("ring")
+    if len(ring["owner"]) != 4096 or slot not in ring["owner"] or ask("leader")["leader"]["kn_slot"] not in range(KNS):
+        raise RuntimeError(f"ring and leader are not as they should be: version {ring['ring_version']}")
 
 
 def blinks(c, slot):
@@ -106,7 +149,7 @@ def blinks(c, slot):
     c.start_slot(slot)
 
 
-EVENTS = (leaves, dies, sleeps, blinks)
+EVENTS = (leaves, dies, sleeps, blinks, steered)
 
 
 def run(build, events, seed):
@@ -153,7 +196,7 @@ def run(build, events, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build")
-    parser.add_argument("--events", type=int, default=4)
+    parser.add_argument("--events", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     need_root()

@@ -106,6 +106,7 @@ void pool_structs() {
     FIELD(workers);
     FIELD(ended_incarnation);
     FIELD(name);
+    FIELD(wanted);
     FIELD(reserved3);
   }
   {
