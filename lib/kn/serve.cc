@@ -23,6 +23,12 @@ bool is_control(wire::Opcode op) noexcept {
   return op >= wire::Opcode::kHello && op <= wire::Opcode::kStats;
 }
 
+/// The KnRecord of a member, where it lies in the ring; empty if the ring does not know the KN.
+Bytes record_of(const ring::Ring& ring, uint16_t kn_slot) noexcept {
+  const auto found = std::ranges::find(ring.kns, kn_slot, &wire::KnRecord::kn_slot);
+  return found != ring.kns.end() ? object_bytes(*found) : Bytes();
+}
+
 }  // namespace
 
 ReplyTo Worker::reply_to(const Request& r) const noexcept {
@@ -246,7 +252,10 @@ bool Worker::admit(const Request& r) noexcept {
   wire::HintExtras hint{};
   hint.kn_slot = owner;
   hint.worker = static_cast<uint16_t>(worker);
-  replies_.add(reply_to(r), wire::Status::kWrongOwner, object_bytes(hint));
+  const ReplyTo to = reply_to(r);
+  // A client of the native protocol has the addresses from RING; a front end has nobody to ask.
+  const Bytes where = to.front_end != nullptr ? record_of(*ring_, owner) : Bytes();
+  replies_.add(to, wire::Status::kWrongOwner, object_bytes(hint), where);
   return false;
 }
 
