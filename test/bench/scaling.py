@@ -23,9 +23,9 @@ CALIBRATION = os.path.join(HERE, "../../app/dinomo-eval/calibration.cfg")
 STYLE = (("dinomo", "DINOMO", "#d55e00"), ("dinomo-s", "DINOMO-S", "#56b4e9"), ("dinomo-v", "DINOMO-V", "#e69f00"),
          ("clover", "Clover (as published)", "#000000"), ("clover-upstream", "Clover (upstream)", "#999999"))
 MIXES = {100: "read-only", 95: "95/5", 50: "50/50"}
-# What the sensitivity is asked for: machines and network, not sizes.
+# What the sensitivity is asked for: machines, network, clients; not sizes.
 CONSTANTS = ("cpu_percent", "one_way_ns", "verb_ns", "bytes_per_us", "datagram_ns", "get_value_ns", "get_shortcut_ns",
-             "put_ns", "post_ns", "merge_ns", "ms_query_ns", "ms_gc_entry_ns", "idle_sleep_ns", "depth", "scale")
+             "put_ns", "post_ns", "merge_ns", "ms_query_ns", "ms_gc_entry_ns", "idle_sleep_ns", "depth")
 
 
 def run_point(build, engine, kns, reads, sets):

@@ -155,10 +155,17 @@ KnCounts DinomoCluster::counts() const noexcept {
       all.read_rts += c.read_rts;
       all.commits += c.commits;
       all.bytes += c.bytes;
-      all.busy_ns += charged_.at(w.get()).busy_ns;
     }
   }
   return all;
+}
+
+std::vector<uint64_t> DinomoCluster::busy_ns() const {
+  std::vector<uint64_t> busy;
+  for (const auto& kn : kns_) {
+    for (const auto& w : kn->workers()) busy.push_back(charged_.at(w.get()).busy_ns);
+  }
+  return busy;
 }
 
 }  // namespace dinomo::eval

@@ -24,8 +24,7 @@ struct KnCounts {
   uint64_t value_hits = 0, shortcut_hits = 0, unmerged_hits = 0, misses = 0, absent = 0, joined = 0;
   uint64_t read_rts = 0;  // of shortcut hits, unmerged hits, misses and absent keys
   uint64_t commits = 0;
-  uint64_t bytes = 0;    // over the fabric, one way or the other
-  uint64_t busy_ns = 0;  // as charged
+  uint64_t bytes = 0;  // over the fabric, one way or the other
 };
 
 class DinomoCluster {
@@ -34,6 +33,8 @@ class DinomoCluster {
                 cache::Policy policy, uint64_t seed, Source* source);
 
   KnCounts counts() const noexcept;
+  /// What each worker was charged, KN by KN.
+  std::vector<uint64_t> busy_ns() const;
   dpm::ServiceStats dpm() { return dpm_->service().stats(); }
   /// Empty, or why it does not run.
   const std::string& broken() const noexcept { return broken_; }

@@ -101,8 +101,13 @@ TEST(Point, WhatDoesNotFitIsRefusedWithASentence) {
   EXPECT_NE(why.find("clover_pool_mib"), std::string::npos) << why;
   c = small();
   c.scale = 64;
+  c.keys = 64 * 2000;
   EXPECT_EQ(run_point(c, {.engine = "dinomo"}, &result, &why), Status::kInvalid);
   EXPECT_NE(why.find("cache_mib"), std::string::npos) << why;
+  c = small();
+  c.depth = 500;
+  EXPECT_EQ(run_point(c, {.engine = "dinomo"}, &result, &why), Status::kInvalid);
+  EXPECT_NE(why.find("warm_per_key"), std::string::npos) << why;
 }
 
 }  // namespace
