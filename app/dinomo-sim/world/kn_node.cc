@@ -68,7 +68,7 @@ void KnNode::make_workers() {
     rte_rcu_qsbr_thread_online(rcu_.get(), w);
     lcores_.push_back(std::make_unique<Lcore>(
         &environment_->loop, &environment_->fabric, options_.costs,
-        [worker] { return worker->poll(); },
+        [worker, this] { return options_.turn ? options_.turn(worker) : worker->poll(); },
         [worker] { return worker->busy()      ? kBusyNs
                           : worker->waiting() ? kWaitingNs
                                               : kIdleNs; }));

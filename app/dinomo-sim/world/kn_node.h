@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ struct KnOptions {
   uint32_t reconnect_us = 10'000;
   sim::ClockFaults clock;
   LcoreCosts costs;
+  /// A worker's turn, poll() and whatever else is to be seen to; answers what poll() answers, in
+  /// the unit that costs.work_ns is for. Null: poll() alone.
+  std::function<uint32_t(kn::Worker*)> turn;
 };
 
 class KnNode {
