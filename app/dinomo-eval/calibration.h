@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The numbers of an evaluation: what work costs on the machines that are modelled, their network,
-// the sizes of the experiment. All of them come from one file, app/dinomo-eval/calibration.cfg, each with where
-// it comes from; none has a default here.
+// the sizes of the experiment. All of them come from one file, app/dinomo-eval/calibration.cfg,
+// each with where it comes from; none has a default here.
 #pragma once
 
 #include <cstdint>
