@@ -78,7 +78,7 @@ std::optional<Cluster> look(ControlSocket& dpm) {
 
 std::optional<Cluster> look_for_beats(ControlSocket& dpm, uint32_t patience_s) {
   const auto began = Steady::now();
-  const auto first = look(dpm);
+  auto first = look(dpm);
   if (!first) return first;
   for (;;) {
     std::this_thread::sleep_for(kBeatLook);

@@ -110,8 +110,7 @@ void Client::on_reply(Request* r, const wire::DatagramHeader& header,
     case wire::Status::kWrongOwner:
       ++counters_.wrong_owner;
       if (r->state != State::kSent) return;
-      ++r->declined;
-      hold(&ring_wait_, r);
+      hold(&ring_wait_, r);  // not among `declined`: see Request::put_off
       return want_ring();
     case wire::Status::kMoving: ++counters_.moving; return on_retry_later(r, m);
     case wire::Status::kBusy: ++counters_.busy; return on_retry_later(r, m);

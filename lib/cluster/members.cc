@@ -65,7 +65,7 @@ void Members::look(std::span<const pool::KnSlot> directory, const ring::Ring& ri
   slots_.resize(directory.size());
   views_.assign(directory.size(), {});
   const std::vector<bool> owns = owners_of(ring, directory.size());
-  for (uint16_t s = 0; s < directory.size(); ++s) {
+  for (size_t s = 0; s < directory.size(); ++s) {
     const pool::KnSlot& slot = directory[s];
     if (slot.incarnation == 0) continue;  // never used
     Seen& seen = slots_[s];

@@ -83,9 +83,9 @@ class Planner {
 std::vector<ring::Member> members_of(std::span<const KnView> views) {
   std::vector<ring::Member> staying;
   std::vector<ring::Member> all;
-  for (uint16_t s = 0; s < views.size(); ++s) {
+  for (size_t s = 0; s < views.size(); ++s) {
     if (!views[s].member) continue;
-    all.push_back({s, views[s].weight});
+    all.push_back({static_cast<uint16_t>(s), views[s].weight});
     if (!views[s].leaving) staying.push_back(all.back());
   }
   return staying.empty() ? all : staying;

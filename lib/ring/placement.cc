@@ -48,6 +48,7 @@ Owners place(std::span<const Member> members, const Owners& now,
     weights += m.weight;
     heaviest = std::max(heaviest, m.weight);
   }
+  if (weights == 0) return owners;  // nobody is to have any
   std::map<uint16_t, uint64_t> room;
   for (const Member& m : members) {
     room[m.kn_slot] = (uint64_t{kPartitions} * m.weight * 9 + weights * 8 - 1) / (weights * 8);

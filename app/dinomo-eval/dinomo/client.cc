@@ -41,6 +41,7 @@ ClientNode::ClientNode(world::Environment* environment, const ClientConfig& conf
   local.address = address(config.ip, kPort);
   transport_ = std::make_unique<client::IngressTransport>(&ingress_->queue(0), local);
   std::vector<client::Address> seeds;
+  seeds.reserve(config.seeds.size());
   for (const std::string& ip : config.seeds) seeds.push_back(address(ip, wire::kDefaultPort));
   client::Options options;
   options.in_flight_max = std::max<uint32_t>(config.depth, 16);

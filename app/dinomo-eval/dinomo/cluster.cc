@@ -83,7 +83,8 @@ void DinomoCluster::make_ring(uint32_t kns) {
   ring::Ring ring;
   ring.version = 1;
   for (uint32_t p = 0; p < ring.owner.size(); ++p) ring.owner[p] = static_cast<uint16_t>(p % kns);
-  for (uint16_t slot = 0; slot < kns; ++slot) {
+  for (uint32_t kn = 0; kn < kns; ++kn) {
+    const auto slot = static_cast<uint16_t>(kn);
     members_.push_back({ingress::parse_address(ip_of_kn(slot))->address, slot, wire::kDefaultPort,
                         static_cast<uint16_t>(calibration_.kn_threads),
                         static_cast<uint16_t>(pool::KnState::kActive)});
