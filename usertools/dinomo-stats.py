@@ -125,8 +125,11 @@ def show(nodes, described, before, arguments):
         if arguments.json:
             about = node.info()
             chosen = {k: v for k, v in now[node.path][1].items() if wanted(k, arguments.words)}
-            lines.append(json.dumps({"unix_ms": int(time.time() * 1000), "program": about["program"],
-                                     "node": node.name, "pid": about["pid"], "stats": chosen}))
+            line = {"unix_ms": int(time.time() * 1000), "program": about["program"], "node": node.name,
+                    "pid": about["pid"], "stats": chosen}
+            if arguments.watch_s and not before:  # once in a recording: dinomo-plot makes rates of counters
+                line["kinds"] = {name: row["kind"] for name, row in described[node.path].items()}
+            lines.append(json.dumps(line))
         else:
             lines += table(node, described[node.path], now[node.path], before.get(node.path), arguments)
     if sys.stdout.isatty() and arguments.watch_s and not arguments.json:

@@ -36,6 +36,11 @@ struct MetricRow {
   const char* label = "";  // set: there is one value for each value of this label
 };
 
+struct TelemetryCommand {
+  const char* name;
+  const char* help;
+};
+
 struct NamedHistogram {
   std::string name;
   std::string help;
@@ -54,12 +59,13 @@ class Observed {
   virtual nlohmann::json stats(std::string_view part) = 0;
   virtual std::vector<NamedHistogram> histograms() { return {}; }
   virtual nlohmann::json slow() { return nlohmann::json::object(); }
+  /// Commands that this program alone has; only TelemetrySocket serves them. Null as above.
+  virtual std::vector<TelemetryCommand> own_commands() const { return {}; }
+  virtual nlohmann::json answer_own(std::string_view /*command*/, std::string_view /*parameter*/) {
+    return nullptr;
+  }
 };
 
-struct TelemetryCommand {
-  const char* name;
-  const char* help;
-};
 /// All commands that answer_telemetry() knows.
 const std::vector<TelemetryCommand>& telemetry_commands();
 /// Null: the command or its parameter makes no sense.

@@ -40,18 +40,18 @@ bool somebody_listens(const sockaddr_un& address) {
   return answered;
 }
 
-json builtin(std::string_view command, std::string_view parameter) {
+json builtin(const Observed& observed, std::string_view command, std::string_view parameter) {
   if (command == "/info") return greeting();
-  if (command == "/") {
-    json names = {"/", "/help", "/info"};
-    for (const TelemetryCommand& c : telemetry_commands()) names.push_back(c.name);
-    return names;
+  if (command != "/" && command != "/help") return nullptr;
+  std::vector<TelemetryCommand> known = telemetry_commands();
+  const std::vector<TelemetryCommand> own = observed.own_commands();
+  known.insert(known.end(), own.begin(), own.end());
+  json names = {"/", "/help", "/info"};
+  for (const TelemetryCommand& c : known) {
+    if (command == "/help" && parameter == c.name) return {{c.name, c.help}};
+    names.push_back(c.name);
   }
-  if (command == "/help") {
-    for (const TelemetryCommand& c : telemetry_commands()) {
-      if (parameter == c.name) return {{c.name, c.help}};
-    }
-  }
+  if (command == "/") return names;
   return nullptr;
 }
 
@@ -69,8 +69,9 @@ std::string telemetry_reply(Observed& observed, std::string_view message) {
   const std::string command(message.substr(0, comma));
   const std::string_view parameter =
       comma == std::string_view::npos ? std::string_view() : message.substr(comma + 1);
-  json answer = builtin(command, parameter);
+  json answer = builtin(observed, command, parameter);
   if (answer.is_null()) answer = answer_telemetry(observed, command, parameter);
+  if (answer.is_null()) answer = observed.answer_own(command, parameter);
   // What came may be no text at all.
   const auto replace = json::error_handler_t::replace;
   std::string reply = json({{command, answer}}).dump(-1, ' ', false, replace);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "cluster_commands.h"
 #include "text.h"
 
 namespace dinomo::cli {
@@ -108,6 +109,54 @@ void add_writes(Builder& build, Settings& s) {
   build.add_output(gat);
 }
 
+constexpr const char* kClusterFooter =
+    "Run it where dinomo-dpm runs, as its user or root. More: dinomo-cli --help";
+
+void add_cluster(CLI::App& app, Settings& s, std::vector<Command>* commands) {
+  CLI::App* const cluster =
+      app.add_subcommand("cluster", "See and steer the KNs: status, drain, add, remove, ...");
+  cluster->footer(kClusterFooter);
+  cluster->fallthrough();
+  cluster->require_subcommand(1);
+  cluster
+      ->add_option("--control", s.control, "Telemetry socket of dinomo-dpm; default: the only one")
+      ->envname("DINOMO_CONTROL");
+  cluster->add_option("--wait-s", s.wait_s, "Wait so long for what was asked to be done")
+      ->check(CLI::Range(0, 86'400))
+      ->capture_default_str();
+  const auto add = [&](const char* name, const char* help, int (*run)(const Settings&)) {
+    CLI::App* const sub = cluster->add_subcommand(name, help);
+    sub->fallthrough();
+    sub->footer(kClusterFooter);
+    commands->push_back({.app = sub, .run = nullptr, .run_cluster = run});
+    return sub;
+  };
+  add("status", "Show every KN: state, what is wanted of it, its partitions", run_cluster_status);
+  add("ring", "Show which partitions each KN owns", run_cluster_ring);
+  add("leader", "Show which KN leads", run_cluster_leader);
+  struct Steering {
+    const char* name;
+    const char* help;
+    int (*run)(const Settings&);
+    bool forced;
+  };
+  for (const Steering& c :
+       {Steering{"drain", "Let others have all partitions of a KN; it stays", run_cluster_drain,
+                 true},
+        Steering{"undrain", "Let a drained KN have its part again", run_cluster_add, false},
+        Steering{"add", "Let a KN slot have its part, drained, removed or new", run_cluster_add,
+                 false},
+        Steering{"remove", "Drain a KN, then end its process", run_cluster_remove, true}}) {
+    CLI::App* const sub = add(c.name, c.help, c.run);
+    sub->add_option("KN_SLOT", s.kn_slot, "Its slot, as status tells it")
+        ->required()
+        ->check(CLI::Range(0, 65'535));
+    if (c.forced) {
+      sub->add_flag("--force", s.force, "Even the last one, so that nobody serves");
+    }
+  }
+}
+
 int check_key(bool hex, std::string* key) {
   if (hex) {
     const auto bytes = from_hex(*key);
@@ -128,7 +177,9 @@ std::vector<Command> add_commands(CLI::App& app, Settings& s) {
   ping->add_option("-c,--count", s.count, "How often")->check(CLI::Range(1, 1'000'000));
   build.plain("ring", "Show the KNs and how many partitions each owns", run_ring);
   build.plain("stats", "Print the counters of the KN reached", run_stats);
-  return build.take();
+  std::vector<Command> commands = build.take();
+  add_cluster(app, s, &commands);
+  return commands;
 }
 
 int check(const Command& command, Settings& s) {

@@ -14,8 +14,9 @@ namespace dinomo::cli {
 struct Command {
   CLI::App* app;
   int (*run)(Session&, const Settings&);
-  bool keyed = false;            // has a KEY
-  CLI::Option* value = nullptr;  // its VALUE, if it takes one
+  int (*run_cluster)(const Settings&) = nullptr;  // instead of `run`: no KN is asked
+  bool keyed = false;                             // has a KEY
+  CLI::Option* value = nullptr;                   // its VALUE, if it takes one
 };
 
 /// Adds all commands and their options to `app`; they fill `s`.

@@ -24,6 +24,7 @@ constexpr const char* kUsageText =
   dinomo-cli ping                            is a server there, and how far
   dinomo-cli ring                            who serves what
   dinomo-cli stats                           a server's counters
+  dinomo-cli cluster status                  all KNs; also drain, add, remove: cluster --help
 
 The server is 127.0.0.1:11300 unless --server or DINOMO_SERVER names another.
 All options: dinomo-cli --help
@@ -40,6 +41,12 @@ OUTPUT
   --json prints one object: status, key, and what the command has to tell; `mget` one a key. Bytes
   that are not UTF-8 are given in hexadecimal, under a name that ends in _hex.
 
+CLUSTER
+  `cluster` talks to dinomo-dpm on its machine, by its telemetry socket: who may write to that may
+  steer the cluster, clients on the network may not. `drain`, `add` and `remove` write down in the
+  pool what is wanted of a KN slot, and wait until it is so: saying it twice is no harm, and it holds
+  for whoever takes the slot later. Giving up to wait (--wait-s) takes nothing back.
+
 EXIT STATUS
   0  done
   1  there is no such key (mget: not all of them exist)
@@ -51,7 +58,8 @@ EXIT STATUS
      value is not a decimal number
 
 ENVIRONMENT
-  DINOMO_SERVER  default of --server
+  DINOMO_SERVER   default of --server
+  DINOMO_CONTROL  default of --control
 
 EXAMPLES
   dinomo-cli --server kn1,kn2:11300 get user:17
@@ -103,6 +111,7 @@ int run(int argc, char** argv) {
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
     if (const int status = check(command, s); status != kOk) return status;
+    if (command.run_cluster != nullptr) return command.run_cluster(s);
     Session session(s);
     if (const int status = session.open(); status != kOk) return status;
     return command.run(session, s);

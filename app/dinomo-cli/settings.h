@@ -37,6 +37,11 @@ struct Settings {
   uint64_t delta = 1;
   std::optional<uint64_t> initial;
   uint32_t count = 1;
+  // cluster
+  std::string control;  // socket; empty: that of the only DPM on this machine
+  uint32_t kn_slot = 0;
+  uint32_t wait_s = 30;
+  bool force = false;
 };
 
 /// Says what is wrong, on stderr; returns `status`.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "app/dinomo-dpm/dpm_telemetry.h"
 
+#include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "app/common/log.h"
 #include "dpm/metrics.h"
@@ -12,6 +14,8 @@ void DpmTelemetry::publish(dpm::Service& service) {
   const std::scoped_lock lock(mutex_);
   asked_.store(false, std::memory_order_relaxed);
   last_ = service.stats();
+  if (question_) answer_ = question_();
+  question_ = nullptr;
   ++publications_;
   published_.notify_all();
 }
@@ -23,6 +27,24 @@ dpm::ServiceStats DpmTelemetry::fresh() {
   published_.wait_for(lock, std::chrono::milliseconds(kPatienceMs),
                       [&] { return publications_ != before; });
   return last_;
+}
+
+nlohmann::json DpmTelemetry::on_service_thread(Question question) {
+  std::unique_lock lock(mutex_);
+  const uint64_t before = publications_;
+  question_ = std::move(question);
+  answer_ = nullptr;
+  asked_.store(true, std::memory_order_relaxed);
+  published_.wait_for(lock, std::chrono::milliseconds(kPatienceMs),
+                      [&] { return publications_ != before; });
+  question_ = nullptr;  // in time, or not at all
+  return std::move(answer_);
+}
+
+nlohmann::json DpmTelemetry::answer_own(std::string_view command, std::string_view parameter) {
+  const auto known = [&](const TelemetryCommand& c) { return command == c.name; };
+  if (std::ranges::none_of(cluster_commands(), known)) return nullptr;
+  return on_service_thread([&] { return answer_cluster(space_, command, parameter); });
 }
 
 nlohmann::json DpmTelemetry::info() {

@@ -5,11 +5,14 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 
 #include "app/common/telemetry.h"
+#include "app/dinomo-dpm/cluster_answers.h"
 #include "app/dinomo-dpm/stats_file.h"
 #include "dpm/service.h"
+#include "pool/space.h"
 
 namespace dinomo::app {
 
@@ -19,7 +22,8 @@ class DpmTelemetry final : public Observed {
   static constexpr uint64_t kLiveNs =
       5'000'000'000;  // a service that has not turned for longer hangs
 
-  explicit DpmTelemetry(const Identity& identity) : identity_(identity) {}
+  DpmTelemetry(const Identity& identity, pool::Space* space)
+      : identity_(identity), space_(*space) {}
 
   /// Service thread, every turn. Costs two loads and a store while nobody asks.
   void follow(dpm::Service& service, uint64_t now_ns) {
@@ -33,12 +37,19 @@ class DpmTelemetry final : public Observed {
   Health health() override;
   std::vector<MetricRow> metrics() const override;
   nlohmann::json stats(std::string_view part) override;
+  std::vector<TelemetryCommand> own_commands() const override { return cluster_commands(); }
+  nlohmann::json answer_own(std::string_view command, std::string_view parameter) override;
 
  private:
+  using Question = std::function<nlohmann::json()>;
+
   void publish(dpm::Service& service);
   dpm::ServiceStats fresh();
+  /// Has the service thread answer it; null if that does not come to it.
+  nlohmann::json on_service_thread(Question question);
 
   const Identity identity_;
+  pool::Space& space_;
   std::atomic<uint64_t> turned_ns_{0};
   std::atomic<bool> asked_{false};
   std::atomic<bool> stopping_{false};
@@ -46,6 +57,8 @@ class DpmTelemetry final : public Observed {
   std::condition_variable published_;
   uint64_t publications_ = 0;
   dpm::ServiceStats last_;
+  Question question_;  // empty: none
+  nlohmann::json answer_;
 };
 
 }  // namespace dinomo::app

@@ -212,7 +212,7 @@ int run(const DpmOptions& o, const std::function<void()>& reload) {
   const Identity identity{o.pool, o.listen, pool::persistence_name((*pool)->persistence()),
                           s.pool_bytes, s.segment_bytes};
   (*service)->serve(**target);
-  DpmTelemetry telemetry(identity);
+  DpmTelemetry telemetry(identity, pool->get());
   const auto socket = open_telemetry(o, &telemetry);
   say_ready(o, identity, **service, **pool);
   notify_ready("serving " + identity.pool);

@@ -37,7 +37,7 @@ void add_pool_options(OptionTable& table, DpmOptions* o) {
   table.add("node_id", &o->node_id,
             {.min = 0, .max = 255, .help = "of this memory node, in a new pool"});
   table.add("kn_slots", &o->kn_slots,
-            {.min = 1, .max = 1024, .help = "compute nodes that a new pool has room for"});
+            {.min = 1, .max = 1000, .help = "compute nodes that a new pool has room for"});
   table.add("workers_per_kn", &o->workers_per_kn,
             {.min = 1, .max = 64, .help = "most worker lcores of a compute node, in a new pool"});
 }

@@ -156,6 +156,7 @@ bool KnApp::make_workers(std::string* why) {
   config.fetches_max = options_.fetches_max;
   config.unmerged_segments_max = options_.unmerged_segments_max;
   config.write_wait_us = options_.write_wait_us;
+  config.queue_wait_us = options_.queue_wait_us;
   config.datagram_bytes_max = std::min<uint16_t>(
       ingress_->capabilities().payload_bytes_max(!options_.ip6.empty()), kPackedBytesMax);
   const cache::DacPolicySpec policy = *cache::parse_policy(options_.cache_policy);
@@ -290,9 +291,10 @@ void KnApp::every_second() {
   write_stats();
   telemetry_->log_slow();
   notify_service("WATCHDOG=1");
-  const bool serving = control_->phase() == cluster::KnPhase::kServing;
-  if (serving && !told_serving_) notify_ready("serving");
-  told_serving_ = told_serving_ || serving;
+  if (control_->ready() && !told_serving_) {
+    notify_ready("serving");
+    told_serving_ = true;
+  }
   if (reload_asked_.exchange(false) && reload_) reload_();
 }
 
@@ -304,7 +306,10 @@ void KnApp::write_stats() const {
   const std::string temporary = options_.stats_file + ".new";
   {
     std::ofstream file(temporary, std::ios::trunc);
-    file << "{\"phase\":\"" << cluster::phase_name(control_->phase()) << "\",\"kn\":";
+    const bool waits = control_->phase() == cluster::KnPhase::kServing && !control_->ready();
+    file << "{\"phase\":\"" << (waits ? "waiting" : cluster::phase_name(control_->phase()))
+         << "\",\"partitions\":" << control_->partitions()
+         << ",\"leads\":" << (control_->leading() ? "true" : "false") << ",\"kn\":";
     file.write(text.data(), static_cast<std::streamsize>(bytes));
     file << "}\n";
     if (!file) {

@@ -145,6 +145,11 @@ void add_engine(OptionTable& table, KnOptions* o) {
              .min = 0,
              .max = 10'000'000,
              .help = "a write waits so long for room in the log, then it is refused with BUSY"});
+  table.add("queue_wait_us", &o->queue_wait_us,
+            {.unit = "us",
+             .min = 1,
+             .max = 1'000'000,
+             .help = "what would wait longer for its turn in a worker is refused with BUSY"});
   table.add("fetches_max", &o->fetches_max,
             {.min = 1, .max = 4096, .help = "remote lookups a worker has in flight"});
 }

@@ -51,6 +51,7 @@ struct KnOptions {
   // writes
   uint32_t unmerged_segments_max = 2;
   uint32_t write_wait_us = 20'000;
+  uint32_t queue_wait_us = 2000;
   uint32_t fetches_max = 128;
   // lcores
   IdleMode idle = IdleMode::kAdaptive;

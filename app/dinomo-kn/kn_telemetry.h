@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <array>
 #include <atomic>
 #include <span>
 #include <string>

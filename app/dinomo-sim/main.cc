@@ -15,7 +15,7 @@ constexpr int kExitUsage = 2;
 
 int run(int argc, char** argv) {
   CLI::App app{"The Dinomo simulator", "dinomo-sim"};
-  app.set_version_flag("--version", DINOMO_VERSION);
+  app.set_version_flag("--version", "dinomo-sim " DINOMO_VERSION);
   app.require_subcommand(1);
   dinomo::app::CheckArguments check;
   CLI::App* const checking =

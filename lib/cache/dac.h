@@ -19,6 +19,12 @@ namespace dinomo::cache {
 
 class PagePool;
 
+/// Another hash for the key: a record that was filled under one epoch of a key is never found under
+/// another. So whoever counts an epoch up forgets what may be thousands of records at no cost; they
+/// are replaced as what is never used is. Epoch 0 is the hash itself.
+inline constexpr uint32_t kEpochs = 1 << 16;
+uint64_t hash_in_epoch(uint64_t hash, uint32_t epoch) noexcept;
+
 enum class Policy : uint8_t {
   kDac,           // adaptive
   kValueOnly,     // values, LRU

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cache/dac.h"
+
 namespace dinomo::cache {
 namespace {
 
@@ -11,7 +13,17 @@ namespace {
 // keys of one bucket apart.
 constexpr uint32_t kGrowthMax = 128;
 
+// Where the epoch goes in a mixed hash: into the tag, and not into its bit 0, so that the tag that
+// is not used (0 stands for 1) cannot make two of them equal.
+constexpr uint32_t kEpochAt = 43;
+
+static_assert(Table::unmix(Table::mix(0x0123'4567'89ab'cdef)) == 0x0123'4567'89ab'cdef);
+
 }  // namespace
+
+uint64_t hash_in_epoch(uint64_t hash, uint32_t epoch) noexcept {
+  return Table::unmix(Table::mix(hash) ^ uint64_t{epoch} << kEpochAt);
+}
 
 bool Table::init(Arena& arena) noexcept {
   arena_ = &arena;

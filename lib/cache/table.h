@@ -81,11 +81,19 @@ class Table {
   void reset() noexcept;
 
   Probe probe(uint64_t hash) const noexcept {
-    uint64_t mixed = hash * 0x9e37'79b9'7f4a'7c15u;  // callers' hashes may share high or low bits
-    mixed ^= mixed >> 32;
-    mixed *= 0xd6e8'feb8'6659'fd93u;
+    const uint64_t mixed = mix(hash);  // callers' hashes may share high or low bits
     const auto tag = static_cast<uint32_t>(mixed >> 42);
     return {.home = scale(static_cast<uint32_t>(mixed)), .tag = tag + (tag == 0 ? 1 : 0)};
+  }
+
+  /// One-to-one, and so is what undoes it.
+  static constexpr uint64_t mix(uint64_t hash) noexcept {
+    const uint64_t x = hash * kMixFirst;
+    return (x ^ x >> 32) * kMixSecond;
+  }
+  static constexpr uint64_t unmix(uint64_t mixed) noexcept {
+    const uint64_t x = mixed * inverse(kMixSecond);
+    return (x ^ x >> 32) * inverse(kMixFirst);
   }
 
   uint32_t first_of(Probe p) const noexcept { return place(p.home, p.tag); }
@@ -137,6 +145,14 @@ class Table {
 
  private:
   static constexpr uint32_t kExtensionBits = 11;
+  static constexpr uint64_t kMixFirst = 0x9e37'79b9'7f4a'7c15;
+  static constexpr uint64_t kMixSecond = 0xd6e8'feb8'6659'fd93;
+  /// Of an odd number, modulo 2^64: each step doubles the bits that are right.
+  static constexpr uint64_t inverse(uint64_t odd) noexcept {
+    uint64_t x = odd;
+    for (int step = 0; step < 5; ++step) x *= 2 - odd * x;
+    return x;
+  }
 
   // Maps 32 random bits to 0..buckets_min_-1.
   uint32_t scale(uint32_t bits) const noexcept {

@@ -98,7 +98,7 @@ Status Client::submit(const Operation& op) noexcept {
   if (!op.extras.empty()) std::memcpy(r->extras.data(), op.extras.data(), op.extras.size());
   r->kn_slot = op.kn_slot;
   r->route_hash = op.key.empty() ? 0 : routing_hash(op.key);
-  r->transmissions = r->declined = r->timeouts = 0;
+  r->transmissions = r->declined = r->put_off = r->timeouts = 0;
   r->sequence = 0;
   r->deadline_ns = r->first_sent_ns = r->last_sent_ns = 0;
   r->callback = op.callback;

@@ -110,8 +110,7 @@ void Client::on_reply(Request* r, const wire::DatagramHeader& header,
     case wire::Status::kWrongOwner:
       ++counters_.wrong_owner;
       if (r->state != State::kSent) return;
-      ++r->declined;
-      hold(&ring_wait_, r);
+      hold(&ring_wait_, r);  // not among `declined`: see Request::put_off
       return want_ring();
     case wire::Status::kMoving: ++counters_.moving; return on_retry_later(r, m);
     case wire::Status::kBusy: ++counters_.busy; return on_retry_later(r, m);
@@ -148,8 +147,8 @@ void Client::on_retry_later(Request* r, const wire::Message& m) noexcept {
   uint64_t wait_ns = hint && hint->retry_us != 0 ? hint->retry_us * uint64_t{1000} : kMs;
   wait_ns = std::clamp<uint64_t>(wait_ns, kMs / 20, 100 * kMs);
   // The hint is a guess of one moment: who is declined again and again asks ever more rarely.
-  wait_ns = std::min(wait_ns << std::min(r->declined, 6u), 200 * kMs);
-  ++r->declined;
+  wait_ns = std::min(wait_ns << std::min(r->put_off, 6u), 200 * kMs);
+  ++r->put_off;
   back_off(r, wait_ns);
 }
 

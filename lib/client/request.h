@@ -82,6 +82,9 @@ struct Request : QueueNode, Timer {
   uint32_t worker = 0;
   uint32_t transmissions = 0;
   uint32_t declined = 0;  // transmissions that were answered without being carried out
+  // BUSY or MOVING. Not among `declined`, nor is WRONG_OWNER: if the network doubled the datagram,
+  // one of the two may have been refused and the other carried out.
+  uint32_t put_off = 0;
   uint32_t timeouts = 0;
   uint32_t cookie_generation = 0;  // of the cookie it was last sent with
   uint64_t sequence = 0;           // 0: none yet

@@ -4,10 +4,19 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include <cstring>
+
+#include "common/align.h"
 #include "common/planted.h"
 #include "pool/superblock.h"
 
 namespace dinomo::cluster {
+
+namespace {
+
+constexpr size_t kWantedAt = 192;  // of the scratch memory; the registration is over
+
+}  // namespace
 
 const char* phase_name(KnPhase phase) noexcept {
   switch (phase) {
@@ -26,18 +35,18 @@ MutableBytes KnControl::scratch(size_t offset, size_t bytes) noexcept {
 }
 
 uint32_t KnControl::poll() noexcept {
-  now_ns_ = clock_->now_ns();
+  lane_.now_ns = clock_->now_ns();
   uint32_t work = 0;
   if (queue_) {
     queue_->flush();
     work += queue_->poll(64);
   }
-  work += delays_.resume(now_ns_, losing_);
+  work += lane_.delays.resume(lane_.now_ns, lane_.losing);
   switch (phase_) {
     case KnPhase::kDisconnected:
       if (stopping_) {
         stopped_ = true;
-      } else if (ok(fatal_) && now_ns_ >= retry_ns_) {
+      } else if (ok(fatal_) && lane_.now_ns >= retry_ns_) {
         try_connect();
         ++work;
       }
@@ -45,7 +54,7 @@ uint32_t KnControl::poll() noexcept {
     case KnPhase::kRegistering: break;
     case KnPhase::kServing:
       watch();
-      if (tuner_ && now_ns_ >= tune_ns_) tune_caches();
+      if (tuner_ && lane_.now_ns >= tune_ns_) tune_caches();
       break;
     case KnPhase::kDetaching: detach_step(); break;
   }
@@ -61,8 +70,10 @@ void KnControl::try_connect() noexcept {
     auto queue = fabric_->open_queue({.depth = 128});
     if (queue && ok(fabric_->register_memory(scratch_))) {
       queue_ = std::move(*queue);
-      kn_slot_ = fabric_->remote().kn_slot;
-      losing_ = false;
+      lane_.fabric = fabric_.get();
+      lane_.queue = queue_.get();
+      lane_.kn_slot = fabric_->remote().kn_slot;
+      lane_.losing = false;
       phase_ = KnPhase::kRegistering;
       const kn::Task task = run_registration();
       if (!task.started) lose("no frame for the registration");
@@ -71,7 +82,7 @@ void KnControl::try_connect() noexcept {
     why = "the fabric driver has no queue for the control lcore";
   }
   fabric_.reset();
-  retry_ns_ = now_ns_ + uint64_t{config_.reconnect_us} * 1000;
+  retry_ns_ = lane_.now_ns + uint64_t{config_.reconnect_us} * 1000;
   if (why == last_warning_) return;  // said once
   last_warning_ = why;
   events_.warn(why + " (trying again every " + std::to_string(config_.reconnect_us / 1000) +
@@ -82,7 +93,8 @@ void KnControl::try_connect() noexcept {
 void KnControl::lose(const std::string& why) noexcept {
   shared_->lease_deadline_ns.store(0, std::memory_order_relaxed);
   for (kn::Worker* w : workers_) w->attach_for_control(nullptr);
-  losing_ = true;
+  if (elastic()) withdraw_ring();
+  lane_.losing = true;
   phase_ = KnPhase::kDetaching;
   if (why != last_warning_ && !why.empty()) events_.warn(why);
   last_warning_ = why;
@@ -92,11 +104,13 @@ void KnControl::detach_step() noexcept {
   for (const kn::Worker* w : workers_) {
     if (w->attached_for_control() != nullptr) return;
   }
-  if (tasks_ != 0 || (queue_ && queue_->in_flight() != 0)) return;
+  if (lane_.tasks != 0 || (queue_ && queue_->in_flight() != 0)) return;
   queue_.reset();
   fabric_.reset();
+  lane_.queue = nullptr;
+  lane_.fabric = nullptr;
   phase_ = KnPhase::kDisconnected;
-  retry_ns_ = now_ns_ + uint64_t{config_.reconnect_us} * 1000;
+  retry_ns_ = lane_.now_ns + uint64_t{config_.reconnect_us} * 1000;
 }
 
 void KnControl::watch() noexcept {
@@ -111,38 +125,54 @@ void KnControl::watch() noexcept {
          "): registering again");
     return;
   }
-  if (stopping_ && tasks_ == 0) {
+  if (stopping_ && has_left()) {
+    if (lane_.tasks != 0) return;  // they end, and no more begin
     const kn::Task task = run_deregistration();
     if (!task.started) lose("");
     return;
   }
-  if (heartbeat_running_ || now_ns_ < heartbeat_ns_) return;
+  if (elastic()) follow_ring();
+  if (heartbeat_running_ || lane_.now_ns < heartbeat_ns_) return;
   heartbeat_running_ = true;
-  heartbeat_ns_ = now_ns_ + uint64_t{config_.heartbeat_us} * 1000;
+  heartbeat_ns_ = lane_.now_ns + uint64_t{config_.heartbeat_us} * 1000;
   const kn::Task task = run_heartbeat();
   if (!task.started) heartbeat_running_ = false;
 }
 
 kn::Task KnControl::run_heartbeat() noexcept {
-  ++tasks_;
-  const uint64_t posted_ns = now_ns_;
-  const MutableBytes line = scratch(0, 16);
-  store(line.data(), ++heartbeats_);
-  store(line.data() + 8, uint64_t{incarnation_});
+  ++lane_.tasks;
+  const uint64_t posted_ns = lane_.now_ns;
+  pool::KnSlot beat{};
+  beat.heartbeat = ++heartbeats_;
+  beat.heartbeat_incarnation = lane_.incarnation;
+  beat.heartbeat_flags = leaving_ ? pool::kHeartbeatLeaving : 0;
+  beat.ring_version_seen = told_ring_ = settled_ring();
+  beat.lease_us = config_.lease_us;
+  beat.weight = config_.weight;
+  const MutableBytes line = scratch(0, kCacheLineBytes);
+  std::memcpy(line.data(), object_bytes(beat).data() + offsetof(pool::KnSlot, heartbeat),
+              line.size());
   const uint64_t at =
-      pool::kn_slot_offset(superblock_, kn_slot_) + offsetof(pool::KnSlot, heartbeat);
+      pool::kn_slot_offset(lane_.superblock, lane_.kn_slot) + offsetof(pool::KnSlot, heartbeat);
   Status status = co_await kn::write(*queue_, at, line, {}, fabric::Purpose::kControl);
   const MutableBytes root = MutableBytes(scratch_).last(sizeof(pool::IndexRoot));
   if (ok(status)) {
-    status =
-        co_await kn::read(*queue_, superblock_.index_root_offset, root, fabric::Purpose::kControl);
+    status = co_await kn::read(*queue_, lane_.superblock.index_root_offset, root,
+                               fabric::Purpose::kControl);
   }
-  --tasks_;
+  const MutableBytes wanted = scratch(kWantedAt, 4);
+  if (ok(status)) {
+    const uint64_t wanted_at =
+        pool::kn_slot_offset(lane_.superblock, lane_.kn_slot) + offsetof(pool::KnSlot, wanted);
+    status = co_await kn::read(*queue_, wanted_at, wanted, fabric::Purpose::kControl);
+  }
+  --lane_.tasks;
   heartbeat_running_ = false;
+  if (ok(status)) obey(static_cast<pool::KnWanted>(load<uint32_t>(wanted.data())));
   if (ok(status) && phase_ == KnPhase::kServing) {
     shared_->index_table.store(load<pool::IndexRoot>(root.data()).current,
                                std::memory_order_relaxed);
-    const uint64_t from_ns = planted("lease-from-completion") ? now_ns_ : posted_ns;
+    const uint64_t from_ns = planted("lease-from-completion") ? lane_.now_ns : posted_ns;
     shared_->lease_deadline_ns.store(from_ns + uint64_t{config_.lease_us} * 1000,
                                      std::memory_order_release);
   } else if (phase_ == KnPhase::kServing) {
@@ -150,6 +180,17 @@ kn::Task KnControl::run_heartbeat() noexcept {
   }
 }
 
+/// What an operator wants of this slot. That it is drained is for the leader to see.
+void KnControl::obey(pool::KnWanted wanted) noexcept {
+  if (wanted != pool::KnWanted::kRemoved || stopping_ || !elastic()) return;
+  events_.info(
+      "removed by an operator: it ends when others have its partitions; `dinomo-cli "
+      "cluster add " +
+      std::to_string(lane_.kn_slot) + "` lets the slot in again");
+  stop();
+}
+
+/// nullptr: none until another one comes.
 void KnControl::publish_ring(std::unique_ptr<const ring::Ring> ring) noexcept {
   shared_->ring.store(ring.get(), std::memory_order_release);
   if (ring_) retired_rings_.push_back({std::move(ring_), rte_rcu_qsbr_start(shared_->rcu)});

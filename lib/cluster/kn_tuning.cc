@@ -5,7 +5,7 @@
 namespace dinomo::cluster {
 
 void KnControl::tune_caches() noexcept {
-  tune_ns_ = now_ns_ + uint64_t{config_.tuner.period_ms} * 1'000'000;
+  tune_ns_ = lane_.now_ns + uint64_t{config_.tuner.period_ms} * 1'000'000;
   for (size_t i = 0; i < workers_.size(); ++i) {
     const kn::WorkerStats& s = workers_[i]->stats();
     const uint64_t gets = s.gets.get();

@@ -19,11 +19,12 @@ namespace dinomo {
 using Bytes = std::span<const std::byte>;
 
 inline constexpr uint32_t kPartitions = 4096;
+inline constexpr uint32_t kPartitionShift = 52;  // of a routing hash
 
 inline uint64_t routing_hash(Bytes key) noexcept { return XXH3_64bits(key.data(), key.size()); }
 
 inline constexpr uint32_t partition_of(uint64_t routing_hash) noexcept {
-  return static_cast<uint32_t>(routing_hash >> 52);
+  return static_cast<uint32_t>(routing_hash >> kPartitionShift);
 }
 
 /// Second level: worker inside the owner KN. Uses other bits than partition_of, so that the keys of

@@ -74,11 +74,13 @@ uint32_t SessionTable::claim(uint64_t session, uint64_t unix_ms) noexcept {
   const uint32_t probes = std::min(kSessionProbe, count_);
   uint32_t victim = home;
   uint64_t oldest_ms = UINT64_MAX;
+  uint64_t horizon_ms = 0;
   for (uint32_t i = 0; i < probes; ++i) {
     const uint32_t slot = (home + i) % count_;
     SessionRecord& r = at(slot);
     const uint64_t found = load_session(r);
     if (found == session) return slot;
+    horizon_ms = std::max(horizon_ms, r.horizon_ms);
     const uint64_t active_ms =
         found == 0 ? 0
                    : std::atomic_ref<uint64_t>(r.active_unix_ms).load(std::memory_order_relaxed);
@@ -89,7 +91,13 @@ uint32_t SessionTable::claim(uint64_t session, uint64_t unix_ms) noexcept {
   }
   lock(victim);
   SessionRecord& r = at(victim);
-  if (load_session(r) != 0) evictions_.fetch_add(1, std::memory_order_relaxed);
+  if (const uint64_t old = load_session(r); old != 0) {
+    evictions_.fetch_add(1, std::memory_order_relaxed);
+    // Before it goes: who looks for it must see that it may have been here.
+    std::atomic_ref<uint64_t>(r.horizon_ms)
+        .store(std::max(r.horizon_ms, pool::session_birth_ms(old)), std::memory_order_release);
+    space_.persist().persist(&r, sizeof r);
+  }
   // The cells first: a record must never be seen with another session's outcomes.
   std::atomic_ref<uint64_t>(r.session).store(0, std::memory_order_release);
   space_.persist().persist(&r, sizeof r);
@@ -99,10 +107,13 @@ uint32_t SessionTable::claim(uint64_t session, uint64_t unix_ms) noexcept {
   fresh.session = session;
   fresh.active_unix_ms = unix_ms;
   fresh.created_unix_ms = unix_ms;
+  fresh.horizon_ms = r.horizon_ms;
+  fresh.flags = horizon_ms >= pool::session_birth_ms(session) ? pool::kSessionForgot : 0;
   fresh.checksum = record_checksum(fresh);
   r.sequence_floor = 0;
   std::atomic_ref<uint64_t>(r.active_unix_ms).store(unix_ms, std::memory_order_relaxed);
   r.created_unix_ms = unix_ms;
+  r.flags = fresh.flags;
   r.checksum = fresh.checksum;
   std::atomic_ref<uint64_t>(r.session).store(session, std::memory_order_release);
   space_.persist().persist(&r, sizeof r);

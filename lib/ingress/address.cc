@@ -70,14 +70,21 @@ Result<LocalAddress> parse_address(const std::string& text) {
   return out;
 }
 
-std::string format_address(const IpAddress& address) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
+static_assert(kAddressTextBytesMax == INET6_ADDRSTRLEN);
+
+std::string_view format_address(const IpAddress& address,
+                                std::array<char, kAddressTextBytesMax>* room) noexcept {
   if (is_ipv4(address)) {
-    inet_ntop(AF_INET, address.data() + 12, text.data(), text.size());
+    inet_ntop(AF_INET, address.data() + 12, room->data(), room->size());
   } else {
-    inet_ntop(AF_INET6, address.data(), text.data(), text.size());
+    inet_ntop(AF_INET6, address.data(), room->data(), room->size());
   }
-  return text.data();
+  return room->data();
+}
+
+std::string format_address(const IpAddress& address) {
+  std::array<char, kAddressTextBytesMax> text{};
+  return std::string(format_address(address, &text));
 }
 
 std::string format_mac(const MacAddress& mac) {

@@ -32,6 +32,10 @@ struct LocalAddress {
 /// "10.0.0.2", "10.0.0.2/24", "fd00::2", "fd00::2/64"; without a prefix it is the whole address.
 Result<LocalAddress> parse_address(const std::string& text);
 std::string format_address(const IpAddress& address);
+/// The same in `room`, for who may not allocate.
+inline constexpr size_t kAddressTextBytesMax = 46;  // INET6_ADDRSTRLEN
+std::string_view format_address(const IpAddress& address,
+                                std::array<char, kAddressTextBytesMax>* room) noexcept;
 std::string format_mac(const MacAddress& mac);
 
 bool is_ipv4(const IpAddress& address) noexcept;

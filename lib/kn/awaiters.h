@@ -31,13 +31,13 @@ class [[nodiscard]] Worker::DurableAwaiter {
 /// The live item of a key, if it has one: from the cache, or by a fetch of its own.
 class [[nodiscard]] Worker::LookupAwaiter {
  public:
-  LookupAwaiter(Worker& worker, uint64_t hash, Bytes key) noexcept
-      : worker_(worker), hash_(hash), key_(key) {}
+  LookupAwaiter(Worker& worker, const Request& r) noexcept
+      : worker_(worker), hash_(r.hash), cache_hash_(r.cache_hash), key_(r.operation.key) {}
   LookupAwaiter(const LookupAwaiter&) = delete;
   LookupAwaiter& operator=(const LookupAwaiter&) = delete;
 
   bool await_ready() noexcept {
-    const cache::Found found = worker_.dac_->find(hash_, key_);
+    const cache::Found found = worker_.dac_->find(cache_hash_, key_);
     shortcut_ = found.address;
     if (found.kind != cache::Found::Kind::kValue) return false;
     const uint64_t expiry_ms = found.meta.expiry_ms;
@@ -48,7 +48,7 @@ class [[nodiscard]] Worker::LookupAwaiter {
     return true;
   }
   bool await_suspend(std::coroutine_handle<> handle) noexcept {
-    fetch_ = worker_.new_fetch(hash_, key_);
+    fetch_ = worker_.new_fetch(hash_, cache_hash_, key_);
     if (fetch_ == nullptr) return false;
     looked_.started = true;
     Fetch* fetch = fetch_;
@@ -72,6 +72,7 @@ class [[nodiscard]] Worker::LookupAwaiter {
  private:
   Worker& worker_;
   uint64_t hash_;
+  uint64_t cache_hash_;
   Bytes key_;
   pool::GlobalAddress shortcut_;
   Fetch* fetch_ = nullptr;

@@ -47,10 +47,12 @@ Status Worker::start_conditional(Request& r, uint32_t session_cell) noexcept {
   Request kept = r;
   if (!retain(&kept)) return Status::kNoResource;
   ++tasks_;
+  ++partition(r.routing).busy;
   const wire::Opcode opcode = r.operation.opcode;
   const Task task = run_conditional(kept, session_cell);
   if (!task.started) {
     --tasks_;
+    --partition(r.routing).busy;
     drop_reference(kept.retained);
     return Status::kNoResource;
   }
@@ -67,7 +69,7 @@ Task Worker::run_conditional(Request r, uint32_t session_cell) noexcept {
   wire::Status refusal = wire::Status::kBusy;
   bool concluded = false;
   while (alive) {
-    const Looked looked = co_await LookupAwaiter(*this, r.hash, r.operation.key);
+    const Looked looked = co_await LookupAwaiter(*this, r);
     if (looked.outcome != Outcome::kFailed) {
       const Item* item = looked.outcome == Outcome::kFound ? &looked.item : nullptr;
       const Decision decision = decide(r.operation, item, scratch_);
@@ -86,6 +88,7 @@ Task Worker::run_conditional(Request r, uint32_t session_cell) noexcept {
     alive = !detaching_ && now_ns_ < deadline_ns;
   }
   --tasks_;
+  --partition(r.routing).busy;
   if (!concluded) {
     locks_.give(r.hash);
     if (r.session != 0) sessions_.forget(session_cell, r.session, r.sequence);
@@ -145,7 +148,7 @@ void Worker::serve_duplicate(Request& r, const MutationClaim& claim) noexcept {
 /// GET_AND_TOUCH again: the value is that of the entry which the first one made, as long as the key
 /// has it. Once it was overwritten, nobody has the answer any more.
 Task Worker::run_repeated_read(Request r, uint64_t version) noexcept {
-  const Looked looked = co_await LookupAwaiter(*this, r.hash, r.operation.key);
+  const Looked looked = co_await LookupAwaiter(*this, r);
   --tasks_;
   if (looked.outcome == Outcome::kFailed) {
     refuse(r, wire::Status::kBusy, kBusyRetryUs);

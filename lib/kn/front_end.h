@@ -16,7 +16,8 @@
 //     worker detaches from its DPM. It must not submit().
 //   - There are no sessions: an operation submitted twice is carried out twice.
 //   - Only keys that this worker owns are served; others are answered WRONG_OWNER with HintExtras,
-//     which name the KN and the worker to relay to.
+//     which name the KN and the worker to relay to, and its wire::KnRecord as the value (none if
+//     the ring does not know it yet).
 //   - `status`, `extras` and `value` are as in replies of the native protocol (doc/protocol.md),
 //   and
 //     valid during the call only. To get ItemExtras with a GET, or with a mutation instead of

@@ -20,11 +20,12 @@ Worker::Fetch* Worker::find_fetch(uint64_t hash, Bytes key) noexcept {
   return nullptr;
 }
 
-Worker::Fetch* Worker::new_fetch(uint64_t hash, Bytes key) noexcept {
+Worker::Fetch* Worker::new_fetch(uint64_t hash, uint64_t cache_hash, Bytes key) noexcept {
   Fetch* f = free_fetches_;
   if (f == nullptr) return nullptr;
   free_fetches_ = f->next;
   f->hash = hash;
+  f->cache_hash = cache_hash;
   std::ranges::copy(key, f->key.begin());
   f->key_bytes = static_cast<uint8_t>(key.size());
   f->stale = false;
@@ -62,7 +63,7 @@ bool Worker::fetch_for(const Request& r, pool::GlobalAddress shortcut) noexcept 
   if (waiter == nullptr) return false;
   Fetch* fetch = find_fetch(r.hash, r.operation.key);
   const bool join = fetch != nullptr;
-  if (!join) fetch = new_fetch(r.hash, r.operation.key);
+  if (!join) fetch = new_fetch(r.hash, r.cache_hash, r.operation.key);
   if (fetch == nullptr) return false;
   free_waiters_ = waiter->next;
   waiter->to = reply_to(r);
@@ -112,7 +113,7 @@ Task Worker::run_fetch(Fetch* f, pool::GlobalAddress shortcut) noexcept {
       co_return finish_fetch(f, true);
     }
     stats_.stale_shortcuts.add();
-    dac_->drop_shortcut(f->hash, shortcut);
+    dac_->drop_shortcut(f->cache_hash, shortcut);
   }
   bool in_next = false;  // look into the table that a resize fills
   for (uint32_t attempt = 0; attempt < kFetchAttemptsMax && !detaching_; ++attempt) {
@@ -216,12 +217,13 @@ void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
   const cache::ItemMeta meta = meta_of(*f);
   if (f->outcome == Outcome::kFound && !f->stale && serving()) {
     if (by_shortcut) {
-      dac_->fill_shortcut_hit(f->hash, f->key_view(), f->entry.value, meta, f->address);
+      dac_->fill_shortcut_hit(f->cache_hash, f->key_view(), f->entry.value, meta, f->address);
     } else {
-      dac_->fill_miss(f->hash, f->key_view(), f->entry.value, meta, f->address, f->round_trips);
+      dac_->fill_miss(f->cache_hash, f->key_view(), f->entry.value, meta, f->address,
+                      f->round_trips);
     }
   } else if (f->outcome == Outcome::kAbsent && by_shortcut && !f->stale) {
-    dac_->remove(f->hash, f->key_view());  // expired
+    dac_->remove(f->cache_hash, f->key_view());  // expired
   }
   while (f->waiters != nullptr) {
     Waiter* w = f->waiters;

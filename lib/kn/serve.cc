@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint32_t kBusyRetryUs = 500;
 constexpr uint32_t kNotServingRetryUs = 20'000;
+constexpr uint32_t kMovingRetryUs = 2000;
 
 bool needs_session(wire::Opcode op) noexcept {
   return op != wire::Opcode::kHello && op != wire::Opcode::kPing;
@@ -20,6 +21,12 @@ bool needs_session(wire::Opcode op) noexcept {
 bool has_key(wire::Opcode op) noexcept { return static_cast<uint8_t>(op) >= 16; }
 bool is_control(wire::Opcode op) noexcept {
   return op >= wire::Opcode::kHello && op <= wire::Opcode::kStats;
+}
+
+/// The KnRecord of a member, where it lies in the ring; empty if the ring does not know the KN.
+Bytes record_of(const ring::Ring& ring, uint16_t kn_slot) noexcept {
+  const auto found = std::ranges::find(ring.kns, kn_slot, &wire::KnRecord::kn_slot);
+  return found != ring.kns.end() ? object_bytes(*found) : Bytes();
 }
 
 }  // namespace
@@ -51,25 +58,40 @@ void Worker::refuse(const Request& request, wire::Status status, uint32_t retry_
   replies_.add(reply_to(request), status, object_bytes(hint));
 }
 
-/// Leaves what is native in front of the burst and returns how many these are.
-uint32_t Worker::give_to_front_end(uint32_t received) noexcept {
+/// Leaves what is native in front and returns how many these are.
+uint32_t Worker::give_to_front_end(std::span<ingress::Datagram> received) noexcept {
   uint32_t native = 0;
-  for (uint32_t i = 0; i < received; ++i) {
-    if (burst_[i].peer.local_port == front_end_port_) {
-      front_end_->take(burst_[i]);
+  for (const ingress::Datagram& d : received) {
+    if (d.peer.local_port == front_end_port_) {
+      front_end_->take(d);
     } else {
-      burst_[native++] = burst_[i];
+      received[native++] = d;
     }
   }
   return native;
 }
 
+Worker::Arrived Worker::take_from_port(std::span<ingress::Datagram> out) noexcept {
+  const uint32_t all = ingress_->receive(out);
+  const uint32_t native = front_end_port_ != 0 ? give_to_front_end(out.first(all)) : all;
+  return {all, native, all == out.size()};
+}
+
+/// What came before is served before what comes now. Returns work done.
 uint32_t Worker::receive() noexcept {
-  const uint32_t received = ingress_->receive(burst_);
-  if (received == 0) return 0;
-  const uint32_t n = front_end_port_ != 0 ? give_to_front_end(received) : received;
+  const uint32_t waited = backlog_.take(burst_);
+  Arrived now{0, 0, true};
+  if (waited != kBurst) now = take_from_port(std::span(burst_).subspan(waited));
+  uint32_t work = waited + now.all;
+  if (work == 0) return 0;
   if (!unix_ms_fresh_) unix_ms_ = clock_->unix_ms();
   unix_ms_fresh_ = true;
+  serve_burst(waited + now.native);
+  if (now.more) work += look_ahead();
+  return work;
+}
+
+void Worker::serve_burst(uint32_t n) noexcept {
   for (uint32_t i = 0; i < n; ++i) {
     burst_retained_[i] = nullptr;
     parse_datagram(burst_[i], i);
@@ -85,7 +107,43 @@ uint32_t Worker::receive() noexcept {
     }
   }
   ingress_->release(std::span(burst_).first(done));
-  return received;
+}
+
+/// More came than a turn serves: takes what else there is, and refuses what would wait too long.
+/// What the port still holds after that is the next turn's, or the port drops it.
+uint32_t Worker::look_ahead() noexcept {
+  uint32_t work = 0;
+  bool more = true;
+  for (uint32_t round = 0; more && round < kAheadBursts; ++round) {
+    const uint32_t limit = admission_.limit();
+    const uint32_t room = limit - std::min(limit, backlog_.size());
+    const size_t wanted = admission_.may_refuse() ? ahead_.size() : std::min<size_t>(room, kBurst);
+    if (wanted == 0) break;
+    const Arrived now = take_from_port(std::span(ahead_).first(wanted));
+    const uint32_t n = now.native;
+    more = now.more;
+    work += now.all;
+    const uint32_t kept = std::min(n, room);
+    for (uint32_t i = 0; i < kept; ++i) backlog_.push(ahead_[i]);
+    if (kept != n) shed(std::span(ahead_).subspan(kept, n - kept));
+  }
+  if (backlog_.size() > stats_.queued_most.get()) stats_.queued_most.set(backlog_.size());
+  if (backlog_.size() != 0) admission_.full(kBurst);
+  return work;
+}
+
+/// Operations are refused; what keeps a client going (HELLO, RING, PING, STATS) is not.
+void Worker::shed(std::span<ingress::Datagram> datagrams) noexcept {
+  const uint64_t began_ns = clock_->now_ns();
+  for (const ingress::Datagram& d : datagrams) {
+    stats_.shed_datagrams.add();
+    shed_retry_us_ = admission_.refuse(backlog_.size());
+    parse_datagram(d, 0);
+  }
+  serve_chunk();
+  shed_retry_us_ = 0;
+  ingress_->release(datagrams);
+  admission_.refusing_took(clock_->now_ns() - began_ns);
 }
 
 void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept {
@@ -109,6 +167,12 @@ void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) n
     r.received_ns = now_ns_;
     r.waited = false;
     r.extras = message.extras;
+    if (shed_retry_us_ != 0 && known && !is_control(op)) {
+      r.operation = Operation{.opcode = op};
+      stats_.shed.add();
+      refuse(r, wire::Status::kBusy, shed_retry_us_);
+      continue;
+    }
     wire::Status parsed = wire::Status::kOk;
     if (is_control(op)) {
       r.operation = Operation{.opcode = op, .flags = message.header.flags};
@@ -158,25 +222,40 @@ void Worker::locate(Request* r) noexcept {
   if (!has_key(r->operation.opcode) || attachment_ == nullptr) return;
   r->routing = routing_hash(r->operation.key);
   r->hash = key_hash(r->operation.key, attachment_->superblock.hash_seed);
-  dac_->prefetch(r->hash);
+  r->cache_hash = cache_hash(r->hash, r->routing);
+  dac_->prefetch(r->cache_hash);
 }
 
 /// Refuses what this worker must not or cannot serve now.
 bool Worker::admit(const Request& r) noexcept {
   if (!serving() || (!lease_valid_ && !planted("lease-not-checked")) || ring_ == nullptr) {
     stats_.refused_lease.add();
+    declined_ |= ring_ == nullptr;
     refuse(r, wire::Status::kBusy, kNotServingRetryUs);
     return false;
   }
   const uint16_t owner = ring_->owner_of(r.routing);
   const uint32_t worker = worker_of(r.routing, config_.workers);
-  if (owner == attachment_->kn_slot && worker == config_.worker) return true;
+  if (owner == attachment_->kn_slot && worker == config_.worker) {
+    if (ring_allows(r.routing) || planted("moving-served")) return true;
+    stats_.refused_moving.add();
+    refuse(r, wire::Status::kMoving, kMovingRetryUs);
+    return false;
+  }
   if (planted("owner-not-checked")) return true;
+  if (owner == pool::kNoOwner) {  // whoever asks elsewhere hears the same
+    stats_.refused_moving.add();
+    refuse(r, wire::Status::kMoving, kMovingRetryUs);
+    return false;
+  }
   stats_.refused_owner.add();
   wire::HintExtras hint{};
   hint.kn_slot = owner;
   hint.worker = static_cast<uint16_t>(worker);
-  replies_.add(reply_to(r), wire::Status::kWrongOwner, object_bytes(hint));
+  const ReplyTo to = reply_to(r);
+  // A client of the native protocol has the addresses from RING; a front end has nobody to ask.
+  const Bytes where = to.front_end != nullptr ? record_of(*ring_, owner) : Bytes();
+  replies_.add(to, wire::Status::kWrongOwner, object_bytes(hint), where);
   return false;
 }
 
@@ -199,13 +278,13 @@ void Worker::serve(Request& r) noexcept {
 }
 
 void Worker::serve_get(Request& r) noexcept {
-  const cache::Found found = dac_->find(r.hash, r.operation.key);
+  const cache::Found found = dac_->find(r.cache_hash, r.operation.key);
   if (found.kind == cache::Found::Kind::kValue) {
     stats_.gets.add();
     if (found.meta.expiry_ms != 0 && found.meta.expiry_ms <= unix_ms_ &&
         !planted("expiry-ignored")) {
       stats_.expired.add();
-      dac_->remove(r.hash, r.operation.key);
+      dac_->remove(r.cache_hash, r.operation.key);
       replies_.add(reply_to(r), wire::Status::kNotFound);
       return;
     }
@@ -312,6 +391,7 @@ uint32_t Worker::retry_deferred() noexcept {
   while (deferred_head_ != end) {
     Deferred d = deferred_[deferred_head_++ % kDeferredMax];
     const uint64_t before = deferred_tail_;
+    locate(&d.request);  // its partition may have been elsewhere meanwhile
     if (now_ns_ >= d.deadline_ns) {
       stats_.refused_busy.add();
       refuse(d.request, wire::Status::kBusy, kBusyRetryUs);

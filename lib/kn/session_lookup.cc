@@ -14,7 +14,7 @@ using Step = pool::SessionProbe::Step;
 /// The mutations that need it wait among the deferred and claim again each turn.
 void Worker::look_up_session(uint64_t session) noexcept {
   if (!sessions_.start_lookup(session)) return;  // is being done
-  Fetch* const buffers = new_fetch(session, {});
+  Fetch* const buffers = new_fetch(session, session, {});
   if (buffers != nullptr) {
     ++tasks_;
     const Task task = run_session_lookup(buffers, session);

@@ -82,7 +82,9 @@ const char* latency_class_help(LatencyClass c) noexcept;
 struct WorkerStats {
   // requests
   Counter requests, gets, puts, deletes, conditionals, others;
-  Counter refused_session, refused_owner, refused_busy, refused_bad, refused_lease;
+  Counter refused_session, refused_owner, refused_moving, refused_busy, refused_bad, refused_lease;
+  Counter shed;  // requests refused because too many datagrams wait; shed_datagrams: these
+  Counter shed_datagrams, queued_most;    // most that waited at the end of a turn
   Counter refused_network, refused_rate;  // datagrams without a valid cookie, dropped
   Counter sessions;                       // that the worker remembers
   Counter session_lookups;                // records read from the pool

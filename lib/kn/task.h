@@ -128,4 +128,12 @@ inline auto write(fabric::Queue& queue, uint64_t offset, Bytes from, fabric::Wri
   });
 }
 
+/// What was there before is in *old; it was changed if that is `expected`.
+inline auto compare_swap(fabric::Queue& queue, uint64_t offset, uint64_t expected, uint64_t desired,
+                         uint64_t* old, fabric::Purpose purpose) noexcept {
+  return FabricAwaiter([=, &queue](fabric::Completion* c) noexcept {
+    return queue.post_compare_swap(offset, expected, desired, old, purpose, c);
+  });
+}
+
 }  // namespace dinomo::kn

@@ -21,7 +21,7 @@ constexpr uint64_t kPublishTurns = 4096;
 bool sensible(const WorkerConfig& c) noexcept {
   return c.workers != 0 && c.worker < c.workers && c.fetches_max != 0 && c.fetches_max <= 4096 &&
          c.unmerged_log2 >= 10 && c.unmerged_log2 <= 26 && is_power_of_two(c.sessions_max) &&
-         is_power_of_two(c.session_window) && c.strangers_per_s != 0 &&
+         is_power_of_two(c.session_window) && c.strangers_per_s != 0 && c.queue_wait_us != 0 &&
          c.staging_bytes % kCacheLineBytes == 0 && c.staging_bytes >= 8 * log::kEntryBytesMax;
 }
 
@@ -44,6 +44,8 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       clock_(clock),
       shared_(shared),
       unmerged_(config.unmerged_log2),
+      partitions_(kPartitions),
+      admission_(config.queue_wait_us),
       replies_(queue),
       cookies_(config.cookie_secret, uint64_t{config.cookie_period_ms} * 1'000'000),
       strangers_(config.cookie_secret, config.strangers_per_s),
@@ -93,11 +95,11 @@ Worker::~Worker() = default;
 bool Worker::serving() const noexcept { return attachment_ != nullptr && !detaching_; }
 
 bool Worker::busy() const noexcept {
-  return fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted());
+  return backlog_.size() != 0 || (fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted()));
 }
 
 bool Worker::waiting() const noexcept {
-  return tasks_ != 0 || (front_end_ != nullptr && front_end_->waiting()) ||
+  return tasks_ != 0 || leaving_.any() || (front_end_ != nullptr && front_end_->waiting()) ||
          deferred_head_ != deferred_tail_ || (log_ && !log_->idle()) ||
          wanted_.load(std::memory_order_relaxed) != attachment_ ||
          cache_budget_wanted_.load(std::memory_order_relaxed) != cache_budget_reached_bytes_;
@@ -112,6 +114,7 @@ uint32_t Worker::poll() noexcept {
   ring_ = shared_->ring.load(std::memory_order_acquire);
   replies_.set_ring_version(ring_ != nullptr ? static_cast<uint32_t>(ring_->version) : 0);
   lease_valid_ = now_ns_ < shared_->lease_deadline_ns.load(std::memory_order_acquire);
+  admission_.begin_turn(now_ns_);
   cookies_.follow(now_ns_);
   sessions_.follow(now_ns_, log_ ? log_->durable_lsn() : 0);
   follow_index_root();
@@ -212,6 +215,11 @@ void Worker::attach(const Attachment* attachment) noexcept {
   unmerged_.clear();
   if (!planted("cache-kept-over-attach")) dac_->clear();
   ring_version_ = 0;
+  ring_settled_.store(0, std::memory_order_release);
+  for (Partition& p : partitions_) p.busy = 0;
+  served_.reset();
+  leaving_.reset();
+  leaving_lsn_ = 0;
   locks_.clear();
   pending_keys_.fill(0);
   segment_requested_ = merge_watch_running_ = false;
@@ -275,13 +283,6 @@ void Worker::follow_index_root() noexcept {
   table_told_ = told;
   table_ = pool::TableRef(told);
   next_table_ = {};
-}
-
-/// Another ring may have brought keys, and with them mutations that ran elsewhere.
-void Worker::follow_ring() noexcept {
-  if (!serving() || ring_ == nullptr || ring_->version == ring_version_) return;
-  if (ring_version_ != 0) sessions_.distrust(clock_->unix_ms());
-  ring_version_ = ring_->version;
 }
 
 /// The log and the queue of an attachment count from 0; what they had is kept here.

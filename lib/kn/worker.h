@@ -10,15 +10,16 @@
 // An operation whose outcome depends on the item (all mutations but PUT: operation.h) holds the key
 // from its look at the item until what it wrote is durable: later writes of the key wait.
 //
-// Files: worker.cc (turn, attach), strangers.cc (who may ask), serve.cc (requests), read_path.cc,
-// write_path.cc (the log), conditional.cc (mutations), session_lookup.cc. Other protocols on the
-// lcore: front_end.h. Thread rule: everything but the constructor and the *_for_control functions
-// runs on one lcore. No locks, no allocation after attach, no exceptions.
+// Files: worker.cc (turn, attach), ring_change.cc (hand-over), strangers.cc (who may ask), serve.cc
+// (requests), read_path.cc, write_path.cc (the log), conditional.cc (mutations), session_lookup.cc.
+// Other protocols on the lcore: front_end.h. Thread rule: everything but the constructor and the
+// *_for_control functions runs on one lcore. No locks, no allocation after attach, no exceptions.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <coroutine>
 #include <memory>
 #include <optional>
@@ -30,6 +31,8 @@
 #include "fabric/fabric.h"
 #include "index/format.h"
 #include "ingress/network_list.h"
+#include "kn/admission.h"
+#include "kn/backlog.h"
 #include "kn/cookies.h"
 #include "kn/delay.h"
 #include "kn/front_end.h"
@@ -64,6 +67,7 @@ struct WorkerConfig {
   uint64_t staging_bytes = uint64_t{4} << 20;
   uint32_t unmerged_segments_max = 2;
   uint32_t write_wait_us = 20'000;  // a write waits so long for room, then BUSY
+  uint32_t queue_wait_us = 2000;    // what would wait longer for its turn gets BUSY (admission.h)
   uint16_t datagram_bytes_max = wire::kDatagramBytesMax;
 };
 
@@ -148,14 +152,22 @@ class Worker {
   void set_cache_budget_for_control(uint64_t budget_bytes) noexcept {
     cache_budget_wanted_.store(budget_bytes, std::memory_order_relaxed);
   }
+  /// The newest ring version beyond which this worker serves nothing, and whose lost partitions are
+  /// merged and forgotten; 0: it has not seen any since it was attached.
+  uint64_t settled_ring_for_control() const noexcept {
+    return ring_settled_.load(std::memory_order_acquire);
+  }
+  /// What it serves as of its last turn, for tests that run on its thread.
+  const std::bitset<kPartitions>& served() const noexcept { return served_; }
   /// kOk while the log can be written; otherwise the KN has to register again.
   Status log_status_for_control() const noexcept { return log_status_.load(); }
 
  private:
   friend class LookupAwaiter;
 
-  static constexpr uint32_t kBurst = 32;  // datagrams a turn
-  static constexpr uint32_t kChunk = 64;  // requests parsed ahead of serving
+  static constexpr uint32_t kBurst = 32;       // datagrams a turn serves
+  static constexpr uint32_t kAheadBursts = 8;  // and that it looks ahead, if there are more
+  static constexpr uint32_t kChunk = 64;       // requests parsed ahead of serving
   static constexpr uint32_t kWaiters = 8192;
   static constexpr uint32_t kPendingMax = 16384;
   static constexpr uint32_t kDeferredMax = 1024;
@@ -175,14 +187,22 @@ class Worker {
     uint32_t references = 0;
   };
 
+  /// What the port gave, in all and without the front end's; `more`: as much as was asked for.
+  struct Arrived {
+    uint32_t all = 0;
+    uint32_t native = 0;
+    bool more = false;
+  };
+
   struct Request {
     Operation operation;  // key and value lie in the datagram, or belong to the front end
     Bytes extras;         // of HELLO and RING
     const ingress::Datagram* datagram = nullptr;  // nullptr: of the front end
     Retained* retained = nullptr;                 // set if it waited
     uint64_t session = 0;
-    uint64_t sequence = 0;  // of the front end: its tag
-    uint64_t hash = 0;      // key hash
+    uint64_t sequence = 0;    // of the front end: its tag
+    uint64_t hash = 0;        // key hash
+    uint64_t cache_hash = 0;  // that, under its partition's epoch
     uint64_t routing = 0;
     uint64_t received_ns = 0;  // the turn
     uint32_t stamp = 0;
@@ -206,6 +226,7 @@ class Worker {
   /// One remote lookup of a key; concurrent reads of the key share it.
   struct Fetch {
     uint64_t hash = 0;
+    uint64_t cache_hash = 0;
     std::array<std::byte, pool::kKeyBytesMax> key;
     uint8_t key_bytes = 0;
     bool stale = false;  // a write became durable since: do not fill, do not join
@@ -236,7 +257,14 @@ class Worker {
     const std::byte* entry = nullptr;  // in the log's staging
     ReplyTo to;
     uint32_t session_cell = 0;
+    uint16_t partition = 0;
     bool holds_key = false;
+  };
+
+  /// What of one partition concerns its being handed over.
+  struct Partition {
+    uint16_t busy = 0;   // mutations that have begun and are not durable yet
+    uint16_t epoch = 0;  // of what the cache holds of it
   };
 
   /// What a conditional operation found.
@@ -275,7 +303,21 @@ class Worker {
   void follow_cache_budget() noexcept;
   void read_calendar() noexcept;
   void follow_index_root() noexcept;
+
+  // ring_change.cc
   void follow_ring() noexcept;
+  void take_ring() noexcept;
+  bool lost_are_merged() noexcept;
+  void settle_ring() noexcept;
+  void forget_cached(uint32_t partition) noexcept;
+  bool ring_allows(uint64_t routing) const noexcept {
+    return ring_->serves(attachment_->kn_slot, partition_of(routing));
+  }
+  Partition& partition(uint64_t routing) noexcept { return partitions_[partition_of(routing)]; }
+  uint64_t cache_hash(uint64_t hash, uint64_t routing) const noexcept {
+    const uint16_t epoch = partitions_[partition_of(routing)].epoch;
+    return epoch == 0 ? hash : cache::hash_in_epoch(hash, epoch);
+  }
   void publish_stats() noexcept;
   void note_answered(LatencyClass kind, uint64_t received_ns, uint64_t hash) noexcept {
     Answered* last = answered_size_ == 0 ? nullptr : &answered_[answered_size_ - 1];
@@ -291,7 +333,11 @@ class Worker {
 
   // serve.cc
   uint32_t receive() noexcept;
-  uint32_t give_to_front_end(uint32_t received) noexcept;
+  Arrived take_from_port(std::span<ingress::Datagram> out) noexcept;
+  uint32_t give_to_front_end(std::span<ingress::Datagram> received) noexcept;
+  void serve_burst(uint32_t datagrams) noexcept;
+  uint32_t look_ahead() noexcept;
+  void shed(std::span<ingress::Datagram> datagrams) noexcept;
   void parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept;
   void locate(Request* request) noexcept;
   void serve_chunk() noexcept;
@@ -316,7 +362,7 @@ class Worker {
   // read_path.cc
   bool fetch_for(const Request& request, pool::GlobalAddress shortcut) noexcept;
   Fetch* find_fetch(uint64_t hash, Bytes key) noexcept;
-  Fetch* new_fetch(uint64_t hash, Bytes key) noexcept;
+  Fetch* new_fetch(uint64_t hash, uint64_t cache_hash, Bytes key) noexcept;
   Task run_fetch(Fetch* fetch, pool::GlobalAddress shortcut) noexcept;
   bool accept_entry(Fetch* fetch, pool::GlobalAddress address, bool* retry) noexcept;
   void finish_fetch(Fetch* fetch, bool by_shortcut) noexcept;
@@ -384,10 +430,20 @@ class Worker {
   uint64_t unix_ms_ = 0;
   bool unix_ms_fresh_ = false;  // read in this turn
   const ring::Ring* ring_ = nullptr;
-  uint64_t ring_version_ = 0;  // under which the sessions are trusted; 0 none
+  uint64_t ring_version_ = 0;  // that was taken over; 0 none
+  std::atomic<uint64_t> ring_settled_{0};
+  std::vector<Partition> partitions_;
+  std::bitset<kPartitions> served_;   // under ring_version_
+  std::bitset<kPartitions> leaving_;  // served before, and not settled yet
+  uint64_t leaving_lsn_ = 0;          // when it is merged the leaving ones are; 0: some are busy
+  bool declined_ = false;             // requests, before there was a ring
   bool lease_valid_ = false;
   std::array<ingress::Datagram, kBurst> burst_;
   std::array<Retained*, kBurst> burst_retained_{};
+  std::array<ingress::Datagram, kBurst> ahead_;
+  Backlog<Admission::kQueuedMax> backlog_;
+  Admission admission_;
+  uint32_t shed_retry_us_ = 0;  // what is parsed now is refused, with this hint
   std::array<Request, kChunk> chunk_;
   uint32_t chunk_size_ = 0;
   std::array<Answered, kAnsweredMax> answered_;  // in this turn: how long they took, its end tells

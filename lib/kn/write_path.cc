@@ -45,9 +45,15 @@ Status Worker::append(const Request& r, const Decision& decision, uint32_t sessi
       log_->append(fields, writes ? r.operation.key : Bytes(), writes ? decision.value : Bytes());
   if (!appended) return appended.error();
   assert(pending_tail_ - pending_head_ < kPendingMax);
-  pending_[pending_tail_++ % kPendingMax] =
-      Pending{appended->lsn, r.hash,       appended->address, appended->entry,
-              reply_to(r),   session_cell, holds_key};
+  pending_[pending_tail_++ % kPendingMax] = Pending{appended->lsn,
+                                                    r.hash,
+                                                    appended->address,
+                                                    appended->entry,
+                                                    reply_to(r),
+                                                    session_cell,
+                                                    static_cast<uint16_t>(partition_of(r.routing)),
+                                                    holds_key};
+  ++partition(r.routing).busy;
   if (writes) {
     ++pending_of(r.hash);
     unmerged_.prefetch_add(r.hash);  // for settle(), after the commit
@@ -80,15 +86,17 @@ void Worker::settle(const Pending& p) noexcept {
   const auto op = static_cast<log::Op>(h.op);
   const Bytes key(p.entry + sizeof h, h.key_bytes);
   const Bytes value(key.data() + key.size(), h.value_bytes);
+  --partitions_[p.partition].busy;
   if (op != log::Op::kOutcome) {
+    const uint64_t cached = cache_hash(p.hash, uint64_t{p.partition} << kPartitionShift);
     --pending_of(p.hash);
     unmerged_.add(p.hash, p.lsn, p.address, op == log::Op::kDelete);
     if (!planted("stale-fetch-fills")) mark_stale(p.hash);
     if (op == log::Op::kDelete) {
-      if (!planted("deleted-kept-in-cache")) dac_->remove(p.hash, key);
+      if (!planted("deleted-kept-in-cache")) dac_->remove(cached, key);
     } else if (!planted("stale-cache-kept")) {
       const uint64_t version = log::item_version(h.log_id, h.lsn);
-      dac_->update(p.hash, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
+      dac_->update(cached, key, value, {version, h.expiry_ms, h.item_flags}, p.address);
     }
   }
   if (p.holds_key) locks_.give(p.hash);

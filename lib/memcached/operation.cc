@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "ingress/responder.h"
+
 namespace dinomo::memcached {
 
 namespace {
@@ -213,6 +215,16 @@ Reply format_meta(const Command& c, std::string_view key, const Outcome& out, ui
   return {head->bytes(), with_value, with_value ? kLineEnd : std::string_view()};
 }
 
+/// Which address to ask. The port is not told: each KN has its own memcached_port.
+void append_owner(const wire::KnRecord& owner, Head* head) noexcept {
+  std::array<char, ingress::kAddressTextBytesMax> text;
+  head->text("SERVER_ERROR KN ");
+  head->number(owner.kn_slot);
+  head->text(" at ");
+  head->text(ingress::format_address(owner.address, &text));
+  head->text(" owns this key: ask it, this one does not relay\r\n");
+}
+
 }  // namespace
 
 kn::Operation to_operation(const Command& c, Bytes key, uint64_t unix_ms) noexcept {
@@ -257,7 +269,11 @@ Reply format_reply(const Command& c, std::string_view key, const Outcome& out, u
                            : format_classic(c, key, out, &head);
   }
   if (!is_meta(c.verb) && c.noreply) return {};
-  head.text(failure);
+  if (out.status == Status::kWrongOwner && out.value.size() == sizeof(wire::KnRecord)) {
+    append_owner(load<wire::KnRecord>(out.value.data()), &head);
+  } else {
+    head.text(failure);
+  }
   return {head.bytes(), false, {}};
 }
 

@@ -29,7 +29,8 @@ kn::Operation to_operation(const Command& command, Bytes key, uint64_t unix_ms) 
 struct Outcome {
   wire::Status status = wire::Status::kOk;
   wire::ItemExtras item{};  // of reads; of mutations only the version
-  Bytes value{};            // of reads; of counters the number as text
+  Bytes value{};            // of reads; of counters the number as text; of WRONG_OWNER the owner's
+                            // wire::KnRecord if it is known
 };
 
 /// The text of one outcome: head, value if with_value, and tail. Either part may be empty; all are

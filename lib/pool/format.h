@@ -18,7 +18,7 @@ namespace dinomo::pool {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 inline constexpr uint64_t kSuperblockMagic = 0x4b4c'4253'4d4e'4944;  // "DINMSBLK"
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 inline constexpr const char* kLayoutName = "dinomo-1";  // libpmemobj layout, shown by pmempool info
 
 inline constexpr uint32_t kKeyBytesMax = 250;
@@ -129,6 +129,13 @@ static_assert(sizeof(LeaderLease) == 64);
 
 enum class KnState : uint32_t { kFree = 0, kActive = 1, kStandby = 2, kDraining = 3, kFenced = 4 };
 
+/// What an operator wants of a KN slot, whoever registers there.
+enum class KnWanted : uint32_t {
+  kServing = 0,
+  kDrained = 1,  // it owns nothing, but stays
+  kRemoved = 2,  // it owns nothing, and its process ends
+};
+
 /// Directory slot of one KN.
 struct alignas(64) KnSlot {
   // line 0: written by the DPM
@@ -140,19 +147,26 @@ struct alignas(64) KnSlot {
   uint64_t heartbeat;
   uint32_t heartbeat_incarnation;
   uint32_t heartbeat_flags;
-  uint64_t ring_version_seen;
-  std::array<uint64_t, 5> reserved1;
+  uint64_t ring_version_seen;  // of the heartbeat's incarnation: it serves nothing beyond that ring
+  uint32_t lease_us;           // it may serve for so long after this line was sent
+  uint32_t weight;             // of this KN against others: how many partitions it is to have
+  std::array<uint64_t, 4> reserved1;
   // line 2: written by the KN when it registers
   std::array<uint8_t, 16> address;  // IPv6, or IPv4 mapped (::ffff:a.b.c.d)
   uint16_t udp_port_base;           // worker w listens on base + w
   uint16_t workers;
-  uint32_t flags;
-  std::array<char, 40> name;  // zero-terminated, for people
-  // line 3
-  std::array<uint64_t, 8> reserved3;
+  uint32_t ended_incarnation;  // one whose process is known to serve nothing any more, 0 none
+  std::array<char, 40> name;   // zero-terminated, for people
+  // line 3: written by the DPM, as an operator wants it; the KN's own registration leaves it alone
+  uint32_t wanted;  // KnWanted
+  std::array<uint32_t, 15> reserved3;
 };
 static_assert(sizeof(KnSlot) == 256);
 static_assert(offsetof(KnSlot, heartbeat) == 64 && offsetof(KnSlot, address) == 128);
+static_assert(offsetof(KnSlot, wanted) == 192);
+
+/// KnSlot::heartbeat_flags: the KN asks the leader to take its partitions away.
+inline constexpr uint32_t kHeartbeatLeaving = 1;
 
 /// State of one log; log id = KN slot * workers_per_kn + worker.
 struct alignas(64) LogRecord {
@@ -177,6 +191,9 @@ inline constexpr uint32_t kPartitionCount = 4096;
 inline constexpr uint32_t kReplicatedKeysMax = 256;
 inline constexpr uint32_t kReplicasMax = 16;
 inline constexpr uint16_t kNoOwner = 0xffff;
+inline constexpr uint32_t kRingSlotsMax = 1000;  // KN slots that a ring can name
+inline constexpr uint8_t kPartitionPinned = 1;   // it stays with its owner
+inline constexpr uint8_t kPartitionMoving = 2;  // its owner stops serving it, nobody else serves it
 
 struct ReplicatedKey {
   uint64_t routing_hash;
@@ -187,17 +204,20 @@ struct ReplicatedKey {
 };
 static_assert(sizeof(ReplicatedKey) == 64);
 
-/// One of two copies; the valid one with the higher version is in force.
+/// One of two copies; the valid one with the higher version is in force. Written by the leader.
+/// A partition is served by its owner, and only by the incarnation named here, unless it moves.
 struct alignas(64) RingRecord {
   uint64_t version;   // 0: never written
   uint64_t checksum;  // checksum64 of the record with this field 0
   uint32_t state;     // 0 active, 1 proposed (hand-over under way)
   uint32_t replicated_count;
-  std::array<uint64_t, 5> reserved;
+  uint64_t leader;  // LeaderLease.holder under which it was written; 0 none
+  std::array<uint64_t, 4> reserved;
   std::array<uint16_t, kPartitionCount> owner;           // KN slot or kNoOwner
   std::array<uint8_t, kPartitionCount> partition_flags;  // bit 0 pinned, bit 1 moving
   std::array<ReplicatedKey, kReplicatedKeysMax> replicated;
-  std::array<uint8_t, 4032> reserved_tail;
+  std::array<uint32_t, kRingSlotsMax> incarnation;  // of the owner, by KN slot
+  std::array<uint8_t, 32> reserved_tail;
 };
 static_assert(sizeof(RingRecord) == 32768 && offsetof(RingRecord, owner) == 64);
 
@@ -219,10 +239,14 @@ struct alignas(64) SessionRecord {
   uint64_t sequence_floor;  // every mutation below is done and forgotten
   uint64_t active_unix_ms;
   uint64_t created_unix_ms;
-  std::array<uint64_t, 3> reserved;
+  uint64_t horizon_ms;  // latest birth of a session that gave way here, 0: none ever did
+  uint64_t flags;
+  uint64_t reserved;
   uint64_t checksum;  // checksum64 of bytes 0..55
 };
 static_assert(sizeof(SessionRecord) == 64);
+/// SessionRecord::flags: it has had a record before, and what stood there is forgotten.
+inline constexpr uint64_t kSessionForgot = 1;
 inline constexpr uint32_t kSessionWindowMax = 1024;  // a record is read as a whole
 inline constexpr uint64_t session_bytes(uint32_t window) noexcept {
   return sizeof(SessionRecord) + uint64_t{window} * sizeof(OutcomeCell);

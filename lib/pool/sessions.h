@@ -4,11 +4,15 @@
 //
 // A session lives in one of kSessionProbe records from its home on, wrapping. It takes the first
 // record that was never used; if all of them are in use, that of the session which was unused for
-// longest, which is forgotten then. So a reader that meets a record never used may stop.
+// longest, which is forgotten then. So a reader that meets a record never used may stop. That the
+// session is not among those it met may have two reasons: it never was, or it gave way to one with
+// another home. A record keeps the latest birth of those that gave way in it, its horizon: a
+// session born after the horizons of all that were met has not given way.
 #pragma once
 
 #include "common/bytes.h"
 #include "common/hash.h"
+#include "common/planted.h"
 #include "pool/format.h"
 
 namespace dinomo::pool {
@@ -42,9 +46,6 @@ class SessionProbe {
     kForgotten,  // none is, but some may have been
   };
 
-  /// The clocks of KNs and DPM may differ by this much.
-  static constexpr uint64_t kClockSlackMs = 5000;
-
   SessionProbe(const Superblock& superblock, uint64_t session) noexcept
       : session_(session),
         count_(superblock.session_count),
@@ -54,17 +55,18 @@ class SessionProbe {
   uint32_t record() const noexcept { return record_; }
 
   Step look(const SessionRecord& header) noexcept {
-    if (header.session == session_) return Step::kFound;
-    if (header.session == 0 && header.created_unix_ms == 0) return Step::kNever;
-    // What gives way to another is the one that was unused for longest. So if one of them was
-    // unused since before this session was born, this session has not given way.
-    if (header.active_unix_ms < oldest_unix_ms_) oldest_unix_ms_ = header.active_unix_ms;
-    if (++looked_ < (count_ < kSessionProbe ? count_ : kSessionProbe)) {
+    if (header.session == session_) {
+      return (header.flags & kSessionForgot) != 0 ? Step::kForgotten : Step::kFound;
+    }
+    if (header.horizon_ms >= session_birth_ms(session_) && !planted("session-horizon-ignored")) {
+      may_have_given_way_ = true;
+    }
+    const bool never_used = header.session == 0 && header.created_unix_ms == 0;
+    if (!never_used && ++looked_ < (count_ < kSessionProbe ? count_ : kSessionProbe)) {
       record_ = record_ + 1 == count_ ? 0 : record_ + 1;
       return Step::kGoOn;
     }
-    const uint64_t born_unix_ms = kSessionEpochUnixMs + session_birth_ms(session_);
-    return oldest_unix_ms_ + kClockSlackMs < born_unix_ms ? Step::kNever : Step::kForgotten;
+    return may_have_given_way_ ? Step::kForgotten : Step::kNever;
   }
 
  private:
@@ -72,7 +74,7 @@ class SessionProbe {
   uint32_t count_;
   uint32_t record_;
   uint32_t looked_ = 0;
-  uint64_t oldest_unix_ms_ = UINT64_MAX;
+  bool may_have_given_way_ = false;
 };
 
 }  // namespace dinomo::pool

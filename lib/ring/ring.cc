@@ -20,7 +20,14 @@ uint64_t record_checksum(pool::RingRecord record) noexcept {
 pool::RingRecord to_record(const Ring& ring) noexcept {
   pool::RingRecord record{};
   record.version = ring.version;
+  record.state = ring.moving.any() ? 1 : 0;
+  record.leader = ring.leader;
   record.owner = ring.owner;
+  for (uint32_t p = 0; p < kPartitions; ++p) {
+    record.partition_flags[p] = static_cast<uint8_t>((ring.pinned[p] ? pool::kPartitionPinned : 0) |
+                                                     (ring.moving[p] ? pool::kPartitionMoving : 0));
+  }
+  record.incarnation = ring.incarnation;
   record.checksum = record_checksum(record);
   return record;
 }
@@ -28,8 +35,25 @@ pool::RingRecord to_record(const Ring& ring) noexcept {
 bool from_record(const pool::RingRecord& record, Ring* ring) noexcept {
   if (record.version == 0 || record_checksum(record) != record.checksum) return false;
   ring->version = record.version;
+  ring->leader = record.leader;
   ring->owner = record.owner;
+  for (uint32_t p = 0; p < kPartitions; ++p) {
+    ring->pinned[p] = (record.partition_flags[p] & pool::kPartitionPinned) != 0;
+    ring->moving[p] = (record.partition_flags[p] & pool::kPartitionMoving) != 0;
+  }
+  ring->incarnation = record.incarnation;
   return true;
+}
+
+Ring newest_of(Bytes records) noexcept {
+  Ring newest;
+  for (size_t at = 0; at + sizeof(pool::RingRecord) <= records.size();
+       at += sizeof(pool::RingRecord)) {
+    Ring candidate;
+    const auto record = load<pool::RingRecord>(records.data() + at);
+    if (from_record(record, &candidate) && candidate.version > newest.version) newest = candidate;
+  }
+  return newest;
 }
 
 size_t encode_page(const Ring& ring, const wire::RingExtras& wanted, std::byte* out,

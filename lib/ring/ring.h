@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The ownership ring as a KN and its clients use it: a table of 4096 partitions -> KN slot, with a
-// version. A ring is a value: made and changed by the control lcore, read by workers through RCU.
+// The ownership ring as the leader, KNs and their clients use it: a table of 4096 partitions -> KN
+// slot, with a version. A ring is a value: made and changed by the control lcore, read by workers
+// through RCU.
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <vector>
 
+#include "common/bytes.h"
 #include "common/hash.h"
 #include "pool/format.h"
 #include "wire/format.h"
@@ -18,12 +21,20 @@ static_assert(kPartitions == pool::kPartitionCount);
 struct Ring {
   uint64_t version = 0;  // 0: none yet
   std::array<uint16_t, kPartitions> owner;
-  std::vector<wire::KnRecord> kns;  // members, for clients
+  std::bitset<kPartitions> moving;  // served by nobody now: between two owners
+  std::bitset<kPartitions> pinned;  // placement leaves them with their owner
+  // By KN slot: the incarnation that serves what the slot owns. Another one of that slot does not.
+  std::array<uint32_t, pool::kRingSlotsMax> incarnation{};
+  uint64_t leader = 0;                // LeaderLease::holder that wrote it
+  std::vector<wire::KnRecord> kns{};  // members, for clients; not in the record
 
   Ring() noexcept { owner.fill(pool::kNoOwner); }
 
   uint16_t owner_of(uint64_t routing_hash) const noexcept {
     return owner[partition_of(routing_hash)];
+  }
+  bool serves(uint16_t kn_slot, uint32_t partition) const noexcept {
+    return owner[partition] == kn_slot && !moving[partition];
   }
 };
 
@@ -32,6 +43,9 @@ pool::RingRecord to_record(const Ring& ring) noexcept;
 
 /// False if the record was never written or its checksum does not fit.
 bool from_record(const pool::RingRecord& record, Ring* ring) noexcept;
+
+/// The newer valid one of the two copies at `records`; version 0 if none is.
+Ring newest_of(Bytes records) noexcept;
 
 /// Writes a page of the ring for a RING reply: RingPage, KN records, owners, as many as fit in
 /// `capacity` bytes of `out` (at least 128). Returns the bytes written.

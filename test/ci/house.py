@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 
-NO_SPDX = re.compile(r'(^LICENSE$|\.(json|png|svg|xml)$)')
+NO_SPDX = re.compile(r'(^LICENSE$|\.(json|png|svg|xml|xz)$)')
 MACHINE = re.compile(r'(/work/|/home/|/root/|\.\./shared|/mnt/)')
 LENGTH_NOTE, LENGTH_MAX = 400, 1000
 

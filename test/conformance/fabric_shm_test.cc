@@ -2,9 +2,11 @@
 // The fabric conformance suite over the shm driver, for each persistence domain that runs here.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
@@ -47,6 +49,8 @@ class ShmWorld final : public FabricWorld {
     ::rmdir(directory_.c_str());
   }
 
+  std::string address() const { return directory_ + "/dpm.sock"; }
+  const std::string& path() const { return path_; }
   MutableBytes memory() override { return memory_; }
   Target& target() override { return *target_; }
   Result<std::unique_ptr<Fabric>> connect(int kn_slot, std::string* why) override {
@@ -55,7 +59,7 @@ class ShmWorld final : public FabricWorld {
       while (!done.load()) target_->poll();
     });
     auto fabric = find_driver("shm")->connect(
-        {.target = directory_ + "/dpm.sock", .kn_slot = kn_slot, .timeout_ms = 5000}, why);
+        {.target = address(), .kn_slot = kn_slot, .timeout_ms = 5000}, why);
     done = true;
     service.join();
     return fabric;
@@ -109,6 +113,75 @@ TEST(ShmErrors, AnotherListenerIsNotRobbed) {
   first->reset();
   ::unlink(pool.c_str());
   ::rmdir(directory.c_str());
+}
+
+constexpr uint16_t kSlot = 2;
+
+/// Another process that is KN `kSlot`: holds its mapping until it is told that it lost it.
+class ShmFencing : public testing::Test {
+ protected:
+  void start() {
+    child_ = ::fork();
+    ASSERT_GE(child_, 0);
+    if (child_ == 0) {
+      std::string why;
+      auto fabric = find_driver("shm")->connect(
+          {.target = world_.address(), .kn_slot = kSlot, .timeout_ms = 5000}, &why);
+      while (fabric && (*fabric)->alive()) ::usleep(1000);
+      ::_exit(fabric ? 0 : 1);
+    }
+    for (int i = 0; i < 5000; ++i) {
+      world_.target().poll();
+      if (world_.target().connected(kSlot) && locked()) return;
+      ::usleep(1000);
+    }
+    FAIL() << "the other process does not connect";
+  }
+  bool locked() {
+    const int pool = ::open(world_.path().c_str(), O_RDWR);
+    struct flock lock{};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    const bool held = ::fcntl(pool, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    ::close(pool);
+    return held;
+  }
+  /// Asks as the leader does, again and again.
+  bool fenced() {
+    for (int i = 0; i < 1000; ++i) {
+      if (ok(world_.target().fence(kSlot))) return true;
+      ::usleep(10'000);
+    }
+    return false;
+  }
+  int end_of_child() const {
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    return status;
+  }
+
+  ShmWorld world_{pool::Persistence::kPageCache};
+  pid_t child_ = -1;
+};
+
+TEST_F(ShmFencing, WhoRunsGivesUpByItself) {
+  start();
+  EXPECT_EQ(world_.target().fence(kSlot), Status::kBusy);
+  EXPECT_TRUE(fenced());
+  const int status = end_of_child();
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST_F(ShmFencing, WhoIsStoppedIsKilled) {
+  start();
+  ASSERT_EQ(::kill(child_, SIGSTOP), 0);
+  int stopped = 0;
+  ASSERT_EQ(::waitpid(child_, &stopped, WUNTRACED), child_);
+  EXPECT_EQ(world_.target().fence(kSlot), Status::kBusy);
+  EXPECT_TRUE(fenced());
+  const int status = end_of_child();
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+  EXPECT_FALSE(locked());
 }
 
 }  // namespace

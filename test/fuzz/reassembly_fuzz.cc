@@ -5,9 +5,9 @@
 // The input is a list of steps of 6 bytes: which datagram, offset and length in units of 8 bytes,
 // and what is done to the fragment. The same bytes also go, as a frame, through sort_frame().
 //
-// Damage sets the lowest bit of a 16-bit word, and never clears one: damage to several fragments of one
-// datagram then adds up to less than 65,535 and cannot cancel out in the ones' complement sum, as
-// flipped bits can. What the sum must see, it sees.
+// Damage sets the lowest bit of a 16-bit word, and never clears one: damage to several fragments of
+// one datagram then adds up to less than 65,535 and cannot cancel out in the ones' complement sum,
+// as flipped bits can. What the sum must see, it sees.
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Runs one fuzz target for a fixed number of executions from generated seeds.
+# Runs one fuzz target for a fixed number of executions, from generated seeds and from the inputs that
+# longer searches have kept: corpus/KIND.tar.xz.
 # usage: run.sh FUZZER MAKE_SEEDS KIND MAX_BYTES      DINOMO_FUZZ_RUNS: executions (default 20000)
 set -euo pipefail
 fuzzer=$1
@@ -11,6 +12,7 @@ max_bytes=$4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$make_seeds" "$kind" "$work/corpus"
+tar -xJf "$(dirname "${BASH_SOURCE[0]}")/corpus/$kind.tar.xz" -C "$work/corpus"
 seeds=$(find "$work/corpus" -type f | wc -l)
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 if ! "$fuzzer" -runs="${DINOMO_FUZZ_RUNS:-20000}" -seed=1 -max_len="$max_bytes" -len_control=0 -timeout=10 \
@@ -25,4 +27,4 @@ if ! "$fuzzer" -runs="${DINOMO_FUZZ_RUNS:-20000}" -seed=1 -max_len="$max_bytes" 
     done
     exit 1
 fi
-echo "$seeds seeds; $(grep -E 'stat::number_of_executed_units' "$work/log"), $(grep -E 'cov: ' "$work/log" | tail -n 1)"
+echo "$seeds inputs; $(grep -E 'stat::number_of_executed_units' "$work/log"), $(grep -E 'cov: ' "$work/log" | tail -n 1)"

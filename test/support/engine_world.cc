@@ -162,7 +162,7 @@ void EngineWorld::wait_serving() {
   ASSERT_TRUE(turn_until(
       [this] {
         return control_->phase() == cluster::KnPhase::kServing &&
-               worker_->attached_for_control() != nullptr &&
+               worker_->attached_for_control() != nullptr && worker_->served().any() &&
                shared_.lease_deadline_ns.load() > clock.now;
       },
       2'000'000));

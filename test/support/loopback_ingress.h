@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ class LoopbackQueue final : public ingress::Queue {
   };
 
   void put(const ingress::Peer& peer, Bytes payload) {
+    if (waiting_.size() >= waiting_max) return;  // as a port does
     waiting_.push_back({peer, std::vector<std::byte>(payload.begin(), payload.end())});
   }
   std::vector<Sent> take() { return std::exchange(sent_, {}); }
@@ -44,6 +46,7 @@ class LoopbackQueue final : public ingress::Queue {
     for (const ingress::Datagram& d : datagrams) {
       std::erase_if(held_, [&](const auto& h) { return h.get() == d.handle; });
     }
+    if (on_release) on_release();
   }
   ingress::TransmitBuffer allocate(const ingress::Peer& peer) noexcept override {
     const Counting none(false);
@@ -80,6 +83,8 @@ class LoopbackQueue final : public ingress::Queue {
   void flush() noexcept override {}
 
   size_t buffers_max = 1024;
+  size_t waiting_max = SIZE_MAX;
+  std::function<void()> on_release;
 
  private:
   std::deque<Sent> waiting_;

@@ -29,9 +29,12 @@ class MemoryQueue final : public fabric::Queue {
         purpose, from.size(), c != nullptr && !options.after_previous, c,
         [this, offset, from] { std::memcpy(memory_.data() + offset, from.data(), from.size()); });
   }
-  Status post_compare_swap(uint64_t, uint64_t, uint64_t, uint64_t*, fabric::Purpose,
-                           fabric::Completion*) noexcept override {
-    return Status::kUnsupported;
+  Status post_compare_swap(uint64_t offset, uint64_t expected, uint64_t desired, uint64_t* old,
+                           fabric::Purpose purpose, fabric::Completion* c) noexcept override {
+    return post(purpose, sizeof expected, true, c, [this, offset, expected, desired, old] {
+      *old = load<uint64_t>(memory_.data() + offset);
+      if (*old == expected) store(memory_.data() + offset, desired);
+    });
   }
   Status post_fetch_add(uint64_t, uint64_t, uint64_t*, fabric::Purpose,
                         fabric::Completion*) noexcept override {

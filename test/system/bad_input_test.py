@@ -45,7 +45,7 @@ def options(c, refused):
     dpm, kn = c.dpm_command, c.kn_command
     refused("dpm: unknown option", dpm("--pool-byte", "64m"), "did you mean --pool-bytes?", status=2)
     refused("kn: unknown option", kn("--cache-byte", "64m"), "did you mean --cache-bytes?", status=2)
-    refused("dpm: value out of range", dpm("--kn-slots", "100000"), "kn-slots", "1024", status=2)
+    refused("dpm: value out of range", dpm("--kn-slots", "100000"), "kn-slots", "1000", status=2)
     refused("kn: value out of range", kn("--udp-port", "70000"), "udp-port", "65000", status=2)
     refused("kn: no number", kn("--lease-ms", "soon"), "lease-ms", "soon", status=2)
     refused("kn: unknown policy", kn("--cache-policy", "lru"), "lru", "shortcut-only", status=2)
@@ -65,7 +65,7 @@ def options(c, refused):
             ("unknown key", "pool_byts = 67108864L;\n", ("pool_byts", "line 1", "'pool_bytes'")),
             ("syntax", "# first\npool_bytes = = 3;\n", ("line 2",)),
             ("wrong type", "pool_bytes = ( 1, 2 );\n", ("pool_bytes", "line 1", "wrong type")),
-            ("value out of range", "kn_slots = 100000;\n", ("kn_slots", "line 1", "1024"))):
+            ("value out of range", "kn_slots = 100000;\n", ("kn_slots", "line 1", "1000"))):
         with open(config, "w", encoding="utf-8") as file:
             file.write(text)
         refused(f"dpm: config file, {what}", dpm("--config", config), *words, status=2)

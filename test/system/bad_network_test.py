@@ -72,7 +72,9 @@ def start(c, victim):
         c.start_dpm()
     else:
         # Every frame has a true checksum here, and has to be checked.
-        c.start_kn("--cache-bytes", "2m", "--rx-checksum", "verify")
+        c.start_kn("--cache-bytes", "2m", "--rx-checksum", "verify",
+                   # A KN that was killed cannot be asked: the next one waits its lease out.
+                   "--lease-ms", "400", "--heartbeat-ms", "50")
 
 
 def kill_under_load(c, chance, client):

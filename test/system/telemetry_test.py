@@ -73,6 +73,10 @@ def stats_tool(c, check):
           == {n.removeprefix("merge_") for n in dpm if n.startswith("merge_")})
     done = tool(c, "dinomo-stats", "-w", "0.2", "-n", "2")
     check("dinomo-stats watches, with rates", done.returncode == 0 and "per second" in done.stdout, done.stderr)
+    done = tool(c, "dinomo-stats", "--json", "-w", "0.2", "-n", "2")
+    looks = [json.loads(line) for line in done.stdout.splitlines()]
+    check("a recording says once which figures are counters", done.returncode == 0 and len(looks) >= 4
+          and looks[0]["kinds"]["uptime_ms"] == "gauge" and "kinds" not in looks[-1], done.stderr)
     wide = max(map(len, tool(c, "dinomo-stats", "requests").stdout.splitlines()))
     check("a filtered table fits a narrow terminal", wide <= 100, f"({wide})")
     done = tool(c, "dinomo-stats", "--worker", "7")

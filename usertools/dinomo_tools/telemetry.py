@@ -17,7 +17,8 @@ PATIENCE_S = 3.0
 
 def folders():
     """Where sockets may be: of systemd's services, of root, and of this user."""
-    found = [os.environ.get("RUNTIME_DIRECTORY"), "/run/dinomo", "/var/run", os.environ.get("XDG_RUNTIME_DIR"), "/tmp"]
+    found = [os.environ.get("RUNTIME_DIRECTORY"), *sorted(glob.glob("/run/dinomo*")), "/var/run",
+             os.environ.get("XDG_RUNTIME_DIR"), "/tmp"]
     return list(dict.fromkeys(os.path.join(f, "dpdk") for f in found if f))
 
 

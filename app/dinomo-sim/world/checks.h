@@ -13,8 +13,8 @@ namespace dinomo::world {
 /// No reply says INTERNAL: the engine has met something that cannot be.
 std::string check_no_internal(const sim::History& history);
 
-/// Every version of a key was given by the log of its one owner, once, and grows: a mutation that
-/// began after the reply to another has the higher one.
+/// Every version of a key was given by the log of an owner, once, and grows while the owner is the
+/// same: a mutation that began after the reply to another has the higher one.
 std::string check_versions(const Cluster& cluster, const sim::History& history);
 
 /// The cost table: a shortcut hit takes 1 round trip, a miss 2 and hardly ever more, an absent key

@@ -23,7 +23,7 @@ Cluster::Cluster(const Scenario& s, uint64_t seed, Environment* environment)
     : scenario_(s), environment_(environment), random_(seed) {
   set_networks(true);
   make_dpm();
-  make_ring();
+  if (s.elastic == 0) make_ring();
   for (uint16_t slot = 0; slot < static_cast<uint16_t>(s.kns); ++slot)
     add_kn(slot, "kn" + std::to_string(slot));
   for (uint32_t c = 0; c < s.clients; ++c) {
@@ -82,13 +82,15 @@ void Cluster::add_kn(uint16_t kn_slot, const std::string& name) {
   kn.kn_slot = kn_slot;
   kn.ip = ip_of_slot(kn_slot);
   kn.number = static_cast<uint8_t>(kns_.size());
-  kn.members = members_;
+  kn.members = members_;  // none if the cluster is elastic
   kn.workers = static_cast<uint16_t>(s.workers);
   kn.worker.cache.budget_bytes = s.cache_kib << 10;
   kn.worker.staging_bytes = s.staging_kib << 10;
   kn.worker.unmerged_log2 = 12;
   kn.worker.sessions_max = 64;
   kn.worker.fetches_max = 32;
+  kn.worker.queue_wait_us = static_cast<uint32_t>(s.queue_wait_us);
+  kn.costs.work_ns = s.kn_work_ns;
   kn.lease_us = static_cast<uint32_t>(s.lease_ms * 1000);
   kn.heartbeat_us = static_cast<uint32_t>(s.heartbeat_ms * 1000);
   kn.clock = clock_faults();
@@ -216,17 +218,43 @@ bool Cluster::run_until(const std::function<bool()>& condition, uint64_t limit_n
   const uint64_t end_ns = environment_->loop.now_ns() + limit_ns;
   uint64_t steps = 0;
   while (broken_.empty()) {
+    if (scenario_.elastic != 0 && steps % 256 == 0) broken_ = two_owners();
     if (steps++ % 64 == 0 && condition()) return true;
     if (!environment_->loop.step(end_ns)) return condition();
   }
   return false;
 }
 
-uint16_t Cluster::owner_of(const std::string& key) const noexcept {
+bool Cluster::may_have_given(const std::string& key, uint16_t log_id) const noexcept {
   const uint64_t routing = routing_hash(as_bytes(key));
-  const uint16_t slot = owner_of_partition(partition_of(routing), scenario_.kns);
-  return static_cast<uint16_t>(slot * kWorkersPerKn +
-                               worker_of(routing, static_cast<uint32_t>(scenario_.workers)));
+  const uint32_t worker = worker_of(routing, static_cast<uint32_t>(scenario_.workers));
+  if (log_id % kWorkersPerKn != worker) return false;
+  const uint16_t slot = log_id / kWorkersPerKn;
+  return scenario_.elastic != 0 ? slot < scenario_.kns
+                                : slot == owner_of_partition(partition_of(routing), scenario_.kns);
+}
+
+/// What somebody may serve now, by its own clock and the ring that its worker goes by.
+std::string Cluster::two_owners() const {
+  struct Serving {
+    const KnNode* kn;
+    const kn::Worker* worker;
+  };
+  std::vector<Serving> serving;
+  for (const auto& kn : kns_) {
+    if (!kn->running() || !kn->lease_valid()) continue;
+    for (const auto& w : kn->workers()) serving.push_back({kn.get(), w.get()});
+  }
+  for (size_t i = 0; i < serving.size(); ++i) {
+    for (size_t j = i + 1; j < serving.size(); ++j) {
+      if (serving[i].kn == serving[j].kn) continue;
+      const auto both = serving[i].worker->served() & serving[j].worker->served();
+      if (both.none()) continue;
+      return "two owners: " + serving[i].kn->name() + " and " + serving[j].kn->name() +
+             " serve partition " + std::to_string(both._Find_first());
+    }
+  }
+  return "";
 }
 
 std::map<std::string, uint64_t> Cluster::coverage() const {
@@ -255,6 +283,7 @@ std::map<std::string, uint64_t> Cluster::coverage() const {
     c["late reply"] += counters.late_replies;
     c["busy"] += counters.busy;
     c["wrong owner"] += counters.wrong_owner;
+    c["told moving"] += counters.moving;
     c["session lost"] += counters.sessions > 1 ? counters.sessions - 1 : 0;
     c["given up"] += client->given_up();
   }
@@ -278,8 +307,10 @@ void Cluster::count_workers(std::map<std::string, uint64_t>* coverage) const {
       c["demotion"] += s.demotions.get();
       c["promotion"] += s.promotions.get();
       c["deferred"] += s.deferred.get();
+      c["shed"] += s.shed.get();
       c["duplicate"] += s.duplicates.get();
       c["expired"] += s.expired.get();
+      c["refused: moving"] += s.refused_moving.get();
       c["refused: lease"] += s.refused_lease.get();
       c["refused: session"] += s.refused_session.get();
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The nodes of one simulated cluster: a memory node, KNs that divide its keys by a ring that does
-// not change, clients, and somebody who may not be one. Faults: faults.h.
+// The nodes of one simulated cluster: a memory node, KNs that divide its keys by a ring, which
+// their leader makes (elastic) or which does not change, clients, and somebody who may not be one.
+// Faults: faults.h.
 #pragma once
 
 #include <map>
@@ -51,11 +52,12 @@ class Cluster {
   std::vector<std::unique_ptr<KnNode>>& kns() noexcept { return kns_; }
   std::vector<std::unique_ptr<ClientNode>>& clients() noexcept { return clients_; }
   const Forger& forger() const noexcept { return *forger_; }
-  /// What owns a key: log ids are those of its worker.
-  uint16_t owner_of(const std::string& key) const noexcept;
+  /// Can a version of the key be of this log: of the worker that is its owner, or was?
+  bool may_have_given(const std::string& key, uint16_t log_id) const noexcept;
   std::map<std::string, uint64_t> coverage() const;
 
  private:
+  std::string two_owners() const;
   void make_dpm();
   void make_ring();
   void start_dpm(DpmNode* node);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "world/faults.h"
 
+#include <algorithm>
+
 #include "ingress/ingress.h"
 #include "world/cluster.h"
 
@@ -11,7 +13,8 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kUnderWayNs = 3'000;  // how long after it was posted an operation is under way
 constexpr uint64_t kWaitMs = 20;         // for something to be under way
-constexpr uint64_t kDrainsMax = 40;      // of the turns of a memory node, until it stops
+constexpr uint64_t kLeavePollNs = 1'000'000;
+constexpr uint64_t kDrainsMax = 40;  // of the turns of a memory node, until it stops
 
 sim::Ip ip_of(const std::string& text) { return ingress::parse_address(text)->address; }
 
@@ -36,8 +39,8 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
     };
   }
   for (const char* what :
-       {"kn kill", "kn pause", "kn fenced", "kn replaced", "dpm kill", "dpm pause",
-        "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
+       {"kn kill", "kn pause", "kn fenced", "kn replaced", "kn drained", "kn left", "dpm kill",
+        "dpm pause", "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
     injected_[what] = 0;
   }
   plan(Fault::kKnKill, s.kn_kills);
@@ -48,6 +51,8 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
   plan(Fault::kPartition, s.partitions);
   plan(Fault::kLinkCut, s.link_cuts);
   plan(Fault::kTakeover, s.takeovers);
+  plan(Fault::kDrain, s.drains);
+  plan(Fault::kKnLeave, s.kn_stops);
 }
 
 Faults::~Faults() {
@@ -71,6 +76,10 @@ void Faults::end() {
   for (const auto& dpm : cluster_->dpms()) dpm->stop_at_drain(0, false);
   for (uint16_t slot = 0; slot < Cluster::kFencerSlot; ++slot)
     environment_->fabric.cut(slot, false);
+  for (const auto& kn : cluster_->kns()) {
+    kn->drain(false);
+    if (kn->stopping()) kn->kill();
+  }
 }
 
 void Faults::on_event(uint64_t argument) {
@@ -85,11 +94,14 @@ void Faults::on_event(uint64_t argument) {
       return;
     case Fault::kLinkMend: environment_->fabric.cut(static_cast<uint16_t>(index), false); return;
     case Fault::kReplace:
+      if (now_ns() < replace_ns_[static_cast<uint16_t>(index)]) return;  // fenced again meanwhile
       count("kn replaced");
       cluster_->replace_kn(static_cast<uint16_t>(index));
       at(soon_ns() + scenario_.lease_ms * 3 * kMs, Fault::kCleanUp, index);
       return;
     case Fault::kCleanUp: cluster_->keep_one_kn(static_cast<uint16_t>(index)); return;
+    case Fault::kUndrain: cluster_->kns()[index]->drain(false); return;
+    case Fault::kKnLeft: await_leave(index); return;
     case Fault::kNow: strike_waiting(index); return;
     default: begin(fault); return;
   }
@@ -156,8 +168,37 @@ void Faults::strike(Fault fault, KnNode* kn) {
       at(later, Fault::kLinkMend, kn->options().kn_slot);
       return;
     case Fault::kTakeover: take_over(kn); return;
+    case Fault::kDrain:
+      count("kn drained");
+      environment_->say(kn->name(), "drained");
+      kn->drain(true);
+      at(later, Fault::kUndrain, index_of(*kn));
+      return;
+    case Fault::kKnLeave:
+      environment_->say(kn->name(), "is told to leave");
+      kn->stop();
+      at(now_ns() + kLeavePollNs, Fault::kKnLeft, index_of(*kn));
+      return;
     default: return;
   }
+}
+
+uint64_t Faults::index_of(const KnNode& kn) const {
+  const auto& kns = cluster_->kns();
+  return static_cast<uint64_t>(std::ranges::find(kns, &kn, [](const auto& k) { return k.get(); }) -
+                               kns.begin());
+}
+
+void Faults::await_leave(uint64_t index) {
+  KnNode& kn = *cluster_->kns()[index];
+  if (!kn.running() || !kn.stopping()) return;  // killed meanwhile
+  if (!kn.control().stopped()) {
+    at(now_ns() + kLeavePollNs, Fault::kKnLeft, index);
+    return;
+  }
+  count("kn left");
+  kn.kill();
+  at(soon_ns(), Fault::kKnStart);
 }
 
 void Faults::stop_dpm(bool power) {
@@ -200,8 +241,12 @@ void Faults::partition(const KnNode& kn) {
 /// The KN is held for dead, rightly or not: it is fenced, its lease waited out, and another process
 /// takes its slot and its address. It may live on and not know.
 void Faults::take_over(KnNode* kn) {
-  if (fencer_.busy()) return;
   const uint16_t slot = kn->options().kn_slot;
+  const auto here = [slot](const auto& k) { return k->running() && k->options().kn_slot == slot; };
+  // Without a leader nobody would tell another process that waits for the slot to wait the lease
+  // of the fenced one out, too.
+  const bool contended = scenario_.elastic == 0 && std::ranges::count_if(cluster_->kns(), here) > 1;
+  if (fencer_.busy() || contended) return;
   const uint64_t lease_ns = scenario_.lease_ms * kMs;
   const uint64_t dead_for_ns = random_.below(4 * lease_ns);
   if (random_.below(3) != 0) {
@@ -214,7 +259,8 @@ void Faults::take_over(KnNode* kn) {
     count("kn fenced");
     // Its clock may be slow, this one fast.
     const uint64_t wait_ns = lease_ns + lease_ns / 1'000'000 * 2 * scenario_.drift_ppm + kMs;
-    at(now_ns() + wait_ns, Fault::kReplace, slot);
+    replace_ns_[slot] = now_ns() + wait_ns;
+    at(replace_ns_[slot], Fault::kReplace, slot);
   });
 }
 

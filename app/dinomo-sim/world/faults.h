@@ -39,6 +39,8 @@ class Faults final : private sim::Handler {
     kPartition,
     kLinkCut,
     kTakeover,
+    kDrain,
+    kKnLeave,
     // What ends them.
     kKnStart,
     kDpmStart,
@@ -46,6 +48,8 @@ class Faults final : private sim::Handler {
     kLinkMend,
     kReplace,
     kCleanUp,
+    kUndrain,
+    kKnLeft,
     // What was waiting for work to be under way.
     kNow,
   };
@@ -64,6 +68,8 @@ class Faults final : private sim::Handler {
   void stop_dpm(bool power);
   void partition(const KnNode& kn);
   void take_over(KnNode* kn);
+  void await_leave(uint64_t index);
+  uint64_t index_of(const KnNode& kn) const;
   void count(const char* what) { ++injected_[what]; }
   uint64_t soon_ns() { return now_ns() + 1 + random_.below(outage_ns_); }
   uint64_t now_ns() const noexcept { return environment_->loop.now_ns(); }
@@ -79,6 +85,7 @@ class Faults final : private sim::Handler {
   uint64_t waited_ = 0;
   std::vector<std::pair<sim::Ip, sim::Ip>> blocks_;  // of partitions, in order of their making
   std::map<std::string, uint64_t> injected_;
+  std::map<uint16_t, uint64_t> replace_ns_;  // by KN slot: when nobody fenced there serves any more
   bool ended_ = false;
 };
 

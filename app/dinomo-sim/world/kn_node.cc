@@ -13,6 +13,7 @@ constexpr uint64_t kIdleNs = 1'000'000;
 constexpr uint64_t kWaitingNs = 20'000;
 constexpr uint64_t kBusyNs = 500;
 constexpr uint64_t kControlIdleNs = 200'000;
+constexpr uint32_t kRingPollUs = 1000;
 constexpr uint32_t kTunerPeriodMs = 20;  // memory moves in short runs, too
 
 }  // namespace
@@ -67,7 +68,7 @@ void KnNode::make_workers() {
     rte_rcu_qsbr_thread_online(rcu_.get(), w);
     lcores_.push_back(std::make_unique<Lcore>(
         &environment_->loop, &environment_->fabric, options_.costs,
-        [worker] { return worker->poll(); },
+        [worker, this] { return options_.turn ? options_.turn(worker) : worker->poll(); },
         [worker] { return worker->busy()      ? kBusyNs
                           : worker->waiting() ? kWaitingNs
                                               : kIdleNs; }));
@@ -83,6 +84,8 @@ void KnNode::make_control() {
   config.name = options_.name;
   config.lease_us = options_.lease_us;
   config.heartbeat_us = options_.heartbeat_us;
+  config.ring_poll_us = kRingPollUs;
+  config.leave_patience_us = options_.lease_us * 4;
   config.reconnect_us = options_.reconnect_us;
   if (cache_pages_) config.cache_share_bytes = options_.worker.cache.budget_bytes;
   config.tuner.period_ms = kTunerPeriodMs;
@@ -102,8 +105,15 @@ void KnNode::make_control() {
       [this] { return control_->poll(); }, [] { return kControlIdleNs; }));
 }
 
+void KnNode::stop() noexcept {
+  if (!running()) return;
+  stopping_ = true;
+  control_->stop();
+}
+
 void KnNode::kill() {
   if (!running()) return;
+  stopping_ = false;
   environment_->say(options_.name, "killed");
   lcores_.clear();
   workers_.clear();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@ struct KnOptions {
   std::string dpm = "dpm0";
   uint16_t kn_slot = 0;
   uint8_t number = 0;                   // of the process, in its cluster
-  std::vector<wire::KnRecord> members;  // of a cluster whose ring does not change
+  std::vector<wire::KnRecord> members;  // of a cluster whose ring does not change; else none
   uint16_t workers = 1;
   kn::WorkerConfig worker;
   uint32_t lease_us = 1'000'000;
@@ -30,6 +31,9 @@ struct KnOptions {
   uint32_t reconnect_us = 10'000;
   sim::ClockFaults clock;
   LcoreCosts costs;
+  /// A worker's turn, poll() and whatever else is to be seen to; answers what poll() answers, in
+  /// the unit that costs.work_ns is for. Null: poll() alone.
+  std::function<uint32_t(kn::Worker*)> turn;
 };
 
 class KnNode {
@@ -50,6 +54,16 @@ class KnNode {
   /// Takes no turn until `until_ns`, as if stopped by a signal or a hypervisor.
   void pause(uint64_t until_ns);
   bool serving() const noexcept;
+  bool lease_valid() noexcept {
+    return clock_.now_ns() < shared_->lease_deadline_ns.load(std::memory_order_relaxed);
+  }
+  /// Gives its partitions away, or takes some back.
+  void drain(bool on) noexcept {
+    if (control_) control_->set_leaving(on);
+  }
+  /// Begins to leave in order; ends as a process once it has.
+  void stop() noexcept;
+  bool stopping() const noexcept { return stopping_; }
 
   const std::string& name() const noexcept { return options_.name; }
   const KnOptions& options() const noexcept { return options_; }
@@ -68,6 +82,7 @@ class KnNode {
   sim::NodeClock clock_;
   uint64_t starts_ = 0;
   bool retired_ = false;
+  bool stopping_ = false;
   std::unique_ptr<rte_rcu_qsbr, FreeAligned> rcu_;
   std::unique_ptr<kn::Shared> shared_;
   std::unique_ptr<ingress::Ingress> ingress_;

@@ -16,6 +16,8 @@ namespace {
 constexpr std::array kKnobs{
     Knob{"kns", &Scenario::kns, 1, 6, false, "KNs, each with its part of the ring"},
     Knob{"workers", &Scenario::workers, 1, 8, false, "worker lcores of each KN"},
+    Knob{"elastic", &Scenario::elastic, 0, 1, false,
+         "1: a leader divides the ring between the KNs that are there"},
     Knob{"pool_mib", &Scenario::pool_mib, 8, 4096, false, "size of the pool"},
     Knob{"segment_kib", &Scenario::segment_kib, 128, 65536, false, "size of a log segment"},
     Knob{"index_buckets", &Scenario::index_buckets, 64, 1 << 24, false, "a power of two"},
@@ -26,6 +28,10 @@ constexpr std::array kKnobs{
     Knob{"reclaim_grace_ms", &Scenario::reclaim_grace_ms, 1, 10000, false, "of emptied segments"},
     Knob{"dpm_turn_ns", &Scenario::dpm_turn_ns, 1, 10'000'000, false,
          "of the memory node's lcore, at least"},
+    Knob{"kn_work_ns", &Scenario::kn_work_ns, 1, 10'000'000, false,
+         "of a worker lcore, for each unit of work"},
+    Knob{"queue_wait_us", &Scenario::queue_wait_us, 1, 1'000'000, false,
+         "what would wait longer for a worker is refused"},
     Knob{"clients", &Scenario::clients, 1, 200, false, ""},
     Knob{"depth", &Scenario::depth, 1, 512, false, "operations in flight of a client"},
     Knob{"keys", &Scenario::keys, 1, 10'000'000, false, "shared by all clients"},
@@ -66,6 +72,8 @@ constexpr std::array kKnobs{
     Knob{"kn_pauses", &Scenario::kn_pauses, 0, 1000, true, "for up to two leases"},
     Knob{"takeovers", &Scenario::takeovers, 0, 1000, true,
          "a KN is fenced, another process takes its slot and address"},
+    Knob{"drains", &Scenario::drains, 0, 1000, true, "elastic: a KN is emptied for a while"},
+    Knob{"kn_stops", &Scenario::kn_stops, 0, 1000, true, "a KN leaves in order, comes back"},
     Knob{"dpm_kills", &Scenario::dpm_kills, 0, 1000, true, ""},
     Knob{"power_failures", &Scenario::power_failures, 0, 1000, true, "of the memory node"},
     Knob{"dpm_pauses", &Scenario::dpm_pauses, 0, 1000, true, ""},
@@ -199,6 +207,25 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
   if (one_in(3)) s.drift_ppm = random.below(1000);
   if (one_in(3)) s.unix_skew_ms = random.below(30);
   if (one_in(3)) s.expiry_percent = random.below(50);
+  s.elastic = one_in(2) ? 1 : 0;
+  if (s.elastic != 0) {  // drawn last: static clusters have the runs that they always had
+    if (s.kns == 1 && one_in(2)) s.kns = up_to(4);
+    s.lease_ms = 20 + random.below(60);
+    s.heartbeat_ms = 1 + s.lease_ms / (3 + random.below(10));
+    if (one_in(2)) s.outage_ms = up_to(4 * s.lease_ms);
+    if (one_in(2)) s.drains = up_to(4);
+    if (one_in(2)) s.kn_stops = up_to(3);
+  }
+  if (one_in(8)) {                      // more than the workers can serve
+    s.clients = 40 + random.below(20);  // with sessions for all of them
+    s.keys = 1000;                      // or histories of a key are too wide to be judged
+    s.operations = std::min<uint64_t>(s.operations, 60);
+    s.workers = 1;
+    s.kn_work_ns = 2000 + random.below(20'000);
+    s.queue_wait_us = up_to(1000);
+    s.depth = 8;
+    s.think_us = 0;
+  }
   // What the scenario says holds.
   const Scenario defaults;
   for (const Knob& k : kKnobs) {

@@ -16,6 +16,7 @@ struct Scenario {
   // The cluster.
   uint64_t kns = 1;
   uint64_t workers = 1;  // of each KN
+  uint64_t elastic = 0;  // a leader divides the ring between those that are there
   uint64_t pool_mib = 16;
   uint64_t segment_kib = 256;
   uint64_t index_buckets = 1024;
@@ -25,6 +26,8 @@ struct Scenario {
   uint64_t heartbeat_ms = 20;
   uint64_t reclaim_grace_ms = 50;
   uint64_t dpm_turn_ns = 300;
+  uint64_t kn_work_ns = 150;
+  uint64_t queue_wait_us = 2000;
   // The load.
   uint64_t clients = 3;
   uint64_t depth = 4;
@@ -65,6 +68,8 @@ struct Scenario {
   uint64_t kn_kills = 0;
   uint64_t kn_pauses = 0;  // longer than the lease
   uint64_t takeovers = 0;  // a KN is fenced and another process takes its place
+  uint64_t drains = 0;     // a KN gives its partitions away, and takes some back
+  uint64_t kn_stops = 0;   // a KN leaves in order, and comes back
   uint64_t dpm_kills = 0;
   uint64_t power_failures = 0;
   uint64_t dpm_pauses = 0;

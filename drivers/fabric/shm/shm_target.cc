@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 namespace dinomo::fabric::shm {
@@ -15,6 +17,23 @@ namespace dinomo::fabric::shm {
 namespace {
 
 constexpr size_t kConnectionsMax = 1024;
+
+/// A name for the process at the other end that no later process can have. None: it is of another
+/// PID namespace, or this process (as in tests), which does not end itself. By system call: glibc
+/// 2.36 declares pidfd_open() without C linkage.
+FileDescriptor process_behind(int socket) noexcept {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0 ||
+      peer.pid == ::getpid()) {
+    return {};
+  }
+  FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0)));
+  // It may have ended, and its number be another's by now: then its end is closed.
+  char byte = 0;
+  const bool there = ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  return there ? std::move(process) : FileDescriptor();
+}
 
 /// True if a process listens on the path: then it must not be taken away from it.
 bool in_use(const sockaddr_un& address) noexcept {
@@ -74,7 +93,7 @@ void ShmTarget::accept_waiting() noexcept {
     FileDescriptor socket(
         ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) return;
-    connections_.push_back(Connection{std::move(socket), -1});
+    connections_.push_back(Connection{std::move(socket), -1, {}});
   }
 }
 
@@ -114,8 +133,10 @@ bool ShmTarget::serve(Connection* connection) noexcept {
   reply.persistence = static_cast<uint64_t>(pool_.persistence);
   const int fd = ok(chosen) ? pool_file_.get() : -1;
   if (!ok(send_message(connection->socket.get(), &reply, sizeof reply, fd))) return false;
-  if (ok(chosen)) connection->kn_slot = slot;
-  return ok(chosen);
+  if (!ok(chosen)) return false;
+  connection->kn_slot = slot;
+  connection->process = process_behind(connection->socket.get());
+  return true;
 }
 
 // A KN maps the pool only while it holds its slot's lock, so at most one process can reach the pool
@@ -126,11 +147,31 @@ Status ShmTarget::revoke(uint16_t kn_slot) noexcept {
   return std::ranges::count_if(connections_, same) <= 1 ? Status::kOk : Status::kBusy;
 }
 
-// A mapping cannot be taken away from a process that lives.
+void ShmTarget::cut_off(uint16_t kn_slot) noexcept {
+  const auto same = [&](const auto& c) { return c.kn_slot == kn_slot; };
+  for (Connection& c : connections_) {
+    if (same(c)) fenced_.push_back({kn_slot, std::move(c.process), Clock::now()});
+  }
+  std::erase_if(connections_, same);
+}
+
 Status ShmTarget::fence(uint16_t kn_slot) noexcept {
   poll();
-  const bool held = connected(kn_slot) || slot_locked_by_other(pool_file_.get(), kn_slot);
-  return held ? Status::kBusy : Status::kOk;
+  cut_off(kn_slot);
+  const auto same = [&](const Fenced& f) { return f.kn_slot == kn_slot; };
+  if (!slot_locked_by_other(pool_file_.get(), kn_slot)) {
+    std::erase_if(fenced_, same);
+    return Status::kOk;
+  }
+  for (const Fenced& f : fenced_) {
+    if (!same(f) || !f.process || Clock::now() - f.since < kGiveUp) continue;
+    if (::syscall(SYS_pidfd_send_signal, f.process.get(), SIGKILL, nullptr, 0) == 0 && pool_.warn) {
+      pool_.warn("KN slot " + std::to_string(kn_slot) +
+                 " was silent for longer than its lease and did not give up its mapping of the "
+                 "pool: its process is killed, so that others can serve its keys");
+    }
+  }
+  return Status::kBusy;
 }
 
 bool ShmTarget::connected(uint16_t kn_slot) noexcept {

@@ -50,8 +50,15 @@ Status SimTarget::fence(uint16_t kn_slot) noexcept {
 
 uint64_t SimTarget::card_takes(uint64_t at_ns, const SimOperation& o,
                                const FabricFaults& f) noexcept {
-  const uint64_t begin_ns = std::max(at_ns, card_free_ns_);
-  card_free_ns_ = begin_ns + f.verb_ns + o.bytes.size() * 1000 / f.bytes_per_us;
+  const bool read = o.kind == SimOperation::Kind::kRead;
+  if (!read && o.kind != SimOperation::Kind::kWrite && f.atomic_ns != 0) {
+    const uint64_t begin_ns = std::max(at_ns, atomics_free_ns_);
+    atomics_free_ns_ = begin_ns + f.atomic_ns;
+    return begin_ns;
+  }
+  uint64_t& free_ns = read && f.full_duplex ? reads_free_ns_ : card_free_ns_;
+  const uint64_t begin_ns = std::max(at_ns, free_ns);
+  free_ns = begin_ns + f.card_ns(o.bytes.size());
   return begin_ns;
 }
 

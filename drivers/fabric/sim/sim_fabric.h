@@ -35,6 +35,8 @@ class SimTarget final : public Target {
   SimNetwork* network_ = nullptr;
   PoolExport pool_;
   uint64_t card_free_ns_ = 0;
+  uint64_t reads_free_ns_ = 0;    // of a card that is full duplex
+  uint64_t atomics_free_ns_ = 0;  // of a card that has a unit for them
 };
 
 class SimFabric final : public Fabric {

@@ -11,6 +11,7 @@
 // Thread rule: the event loop's.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -25,10 +26,12 @@
 namespace dinomo::fabric::sim {
 
 struct FabricFaults {
-  uint64_t delay_ns = 1'000;          // one way
-  uint64_t jitter_ns = 300;           // at most, one way
-  uint64_t verb_ns = 50;              // a card takes one operation in so long
-  uint64_t bytes_per_us = 12'500;     // 100 Gb/s
+  uint64_t delay_ns = 1'000;       // one way
+  uint64_t jitter_ns = 300;        // at most, one way
+  uint64_t verb_ns = 50;           // a card takes one operation in so long
+  uint64_t bytes_per_us = 12'500;  // 100 Gb/s
+  bool full_duplex = false;        // reads and what is written do not share the bandwidth
+  uint64_t atomic_ns = 0;  // a node's card does one atomic at a time; 0: atomics are as any verb
   uint32_t reads_in_flight_max = 16;  // of a queue, atomics included; more wait
   uint32_t straggler_ppm = 0;         // operations that take straggler_ns longer
   uint64_t straggler_ns = 50'000;
@@ -36,6 +39,12 @@ struct FabricFaults {
   uint64_t late_ns = 0;
   uint32_t tear_ppm = 0;             // writes that land in two parts
   uint64_t lost_after_ns = 100'000;  // a card gives up on an unreachable node
+
+  /// How long a card is taken by one operation of so many bytes.
+  uint64_t card_ns(uint64_t bytes) const noexcept {
+    const uint64_t bytes_ns = bytes * 1000 / bytes_per_us;
+    return full_duplex ? std::max(verb_ns, bytes_ns) : verb_ns + bytes_ns;
+  }
 };
 
 struct FabricCounters {
@@ -56,10 +65,11 @@ class SimQueue;
 struct Connection {
   SimTarget* target = nullptr;  // null: the node is gone
   uint16_t kn_slot = 0;
-  bool open = true;           // the KN holds it
-  bool revoked = false;       // nothing lands any more
-  bool cut = false;           // the link is down
-  uint64_t card_free_ns = 0;  // the KN's card takes one operation after another
+  bool open = true;            // the KN holds it
+  bool revoked = false;        // nothing lands any more
+  bool cut = false;            // the link is down
+  uint64_t card_free_ns = 0;   // the KN's card takes one operation after another
+  uint64_t reads_free_ns = 0;  // likewise reads, of a card that is full duplex
 };
 
 struct SimOperation {

@@ -104,7 +104,10 @@ Status SimQueue::post_fetch_add(uint64_t offset, uint64_t addend, uint64_t* old,
 /// flight is free.
 uint64_t SimQueue::start_ns(const SimOperation& o) noexcept {
   const FabricFaults& f = network_->faults();
-  uint64_t start = std::max(network_->loop().now_ns(), connection_->card_free_ns);
+  uint64_t& card_free_ns = o.kind == SimOperation::Kind::kRead && f.full_duplex
+                               ? connection_->reads_free_ns
+                               : connection_->card_free_ns;
+  uint64_t start = std::max(network_->loop().now_ns(), card_free_ns);
   if (o.kind != SimOperation::Kind::kWrite) {
     if (reads_until_ns_.size() >= f.reads_in_flight_max) {
       start = std::max(start, reads_until_ns_.front());
@@ -116,8 +119,8 @@ uint64_t SimQueue::start_ns(const SimOperation& o) noexcept {
   for (const SimOperation* member = &o; member != nullptr; member = member->chained) {
     bytes += member->bytes.size();
   }
-  connection_->card_free_ns = start + f.verb_ns + bytes * 1000 / f.bytes_per_us;
-  return connection_->card_free_ns;
+  card_free_ns = start + f.card_ns(bytes);
+  return card_free_ns;
 }
 
 void SimQueue::flush() noexcept {

@@ -53,7 +53,7 @@ def check(page, program):
         wrong.append("something was not filled in")
     if program:
         options, commands = said_by(program)
-        if len(options) < 2:
+        if not options:
             wrong.append(f"{program} --help names no options")
         wrong += [f"{o} is missing" for o in sorted(options) if not re.search(re.escape(o) + r"(?![\w-])", text)]
         wrong += [f"subcommand {c} is missing" for c in commands if not re.search(rf"{name} {c}$", text, re.M)]

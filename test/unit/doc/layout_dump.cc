@@ -98,12 +98,15 @@ void pool_structs() {
     FIELD(heartbeat_incarnation);
     FIELD(heartbeat_flags);
     FIELD(ring_version_seen);
+    FIELD(lease_us);
+    FIELD(weight);
     FIELD(reserved1);
     FIELD(address);
     FIELD(udp_port_base);
     FIELD(workers);
-    FIELD(flags);
+    FIELD(ended_incarnation);
     FIELD(name);
+    FIELD(wanted);
     FIELD(reserved3);
   }
   {
@@ -135,10 +138,12 @@ void pool_structs() {
     FIELD(checksum);
     FIELD(state);
     FIELD(replicated_count);
+    FIELD(leader);
     FIELD(reserved);
     FIELD(owner);
     FIELD(partition_flags);
     FIELD(replicated);
+    FIELD(incarnation);
     FIELD(reserved_tail);
   }
   {
@@ -157,6 +162,8 @@ void pool_structs() {
     FIELD(sequence_floor);
     FIELD(active_unix_ms);
     FIELD(created_unix_ms);
+    FIELD(horizon_ms);
+    FIELD(flags);
     FIELD(reserved);
     FIELD(checksum);
   }

@@ -414,6 +414,53 @@ TEST_F(ServiceTest, ManySessionsEvictTheLeastRecentlyActive) {
   EXPECT_GE(service_->stats().session_evictions, 200u - superblock().session_count);
 }
 
+/// What a KN finds that looks for a session in the pool.
+pool::SessionProbe::Step look_for(pool::Space& space, uint64_t session) {
+  const pool::Superblock& s = space.superblock();
+  pool::SessionProbe probe(s, session);
+  for (;;) {
+    const auto* r = space.record<pool::SessionRecord>(pool::session_offset(s, probe.record()));
+    const pool::SessionProbe::Step step = probe.look(*r);
+    if (step != pool::SessionProbe::Step::kGoOn) return step;
+  }
+}
+
+TEST_F(ServiceTest, ASessionThatGaveWayIsNeverTakenForANewOne) {
+  using Step = pool::SessionProbe::Step;
+  open();
+  Log l = log(0, 0, join(0));
+  uint64_t births = 0;
+  const auto born_at = [&](uint32_t home) {
+    for (;;) {
+      const uint64_t id = ++births << 24 | 1;
+      if (session_home(id, superblock().session_count) == home) return id;
+    }
+  };
+  const auto run = [&](uint64_t session, uint64_t sequence) {
+    ASSERT_EQ(l.append(Op::kPut, "k", "v",
+                       {.session = session, .sequence = uint64_t{32} << 56 | sequence}),
+              Status::kOk);
+    l.merge();
+    clock_.advance_ms(5);
+  };
+  // The first one's own records are not all in use when those before its home are, so it gives way
+  // to a session from there.
+  const uint64_t first = born_at(kSessionProbe / 2);
+  run(first, 1);
+  EXPECT_EQ(look_for(*pool_, first), Step::kFound);
+  while (service_->stats().session_evictions == 0) {
+    const uint64_t session = born_at(0);
+    EXPECT_EQ(look_for(*pool_, session), Step::kNever);
+    run(session, 1);
+    EXPECT_EQ(look_for(*pool_, session), Step::kFound);
+  }
+  EXPECT_EQ(look_for(*pool_, first), Step::kForgotten);
+  // It comes back: its later mutations have outcomes again, its earlier ones have none.
+  run(first, 2);
+  EXPECT_EQ(look_for(*pool_, first), Step::kForgotten);
+  EXPECT_EQ(look_for(*pool_, born_at(kSessionProbe / 2)), Step::kNever);
+}
+
 TEST_F(ServiceTest, LogsMergeInParallelAndEachInOrder) {
   open(3);
   std::vector<Log> logs;

@@ -245,5 +245,46 @@ TEST_F(UdpServerTest, AnOutageIsNoMiss) {
   EXPECT_TRUE(messages_[id].text.starts_with("SERVER_ERROR busy")) << messages_[id].text;
 }
 
+// The reply tells whom to ask, for keys of the worker that received it and for those handed over,
+// in every form of command; nothing is carried out.
+TEST_F(UdpServerTest, AKeyOfAnotherKnNamesItsOwner) {
+  const ring::Ring* const before = world.shared().ring.load();
+  ring::Ring after = *before;
+  ++after.version;
+  after.owner.fill(77);
+  const std::string unknown =
+      "SERVER_ERROR another KN owns this key: this one does not relay to it\r\n";
+  world.shared().ring.store(&after);
+  world.turns(10);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(ask("get " + key(i) + "\r\n"), unknown);
+
+  ring::Ring known = after;
+  ++known.version;
+  for (const auto& [slot, address] : {std::pair(5, "fd00:1:2:3:4:5:6:7"), {77, "10.9.8.7"}}) {
+    wire::KnRecord kn{};
+    kn.address = ingress::parse_address(address)->address;
+    kn.kn_slot = static_cast<uint16_t>(slot);
+    known.kns.push_back(kn);
+  }
+  world.shared().ring.store(&known);
+  world.turns(10);
+  const std::string at =
+      "SERVER_ERROR KN 77 at 10.9.8.7 owns this key: ask it, this one does not "
+      "relay\r\n";
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(ask("set " + key(i) + " 0 0 1\r\nx\r\n"), at);
+    EXPECT_EQ(ask("mg " + key(i) + " v\r\n"), at);
+  }
+  EXPECT_EQ(ask("get key-0 key-1 key-2 key-3 key-4\r\n"), at);  // once: no END, no miss
+  known.owner.fill(5);
+  world.turns(10);
+  EXPECT_EQ(ask("incr key-1 1\r\n"),
+            "SERVER_ERROR KN 5 at fd00:1:2:3:4:5:6:7 owns this key: ask it, this one does not "
+            "relay\r\n");
+  world.shared().ring.store(before);
+  world.turns(10);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(ask("get " + key(i) + "\r\n"), "END\r\n");
+}
+
 }  // namespace
 }  // namespace dinomo::memcached

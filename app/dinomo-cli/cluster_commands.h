@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `dinomo-cli cluster ...`: how an operator sees and steers the cluster, through the DPM. What is
+// wanted is written into the pool and stays there; waiting for it can be given up and done again.
+#pragma once
+
+#include "settings.h"
+
+namespace dinomo::cli {
+
+int run_cluster_status(const Settings& s);
+int run_cluster_ring(const Settings& s);
+int run_cluster_leader(const Settings& s);
+int run_cluster_drain(const Settings& s);
+int run_cluster_add(const Settings& s);  // and undrain
+int run_cluster_remove(const Settings& s);
+
+}  // namespace dinomo::cli

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "app/dinomo-eval/dinomo/cluster.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "ring/ring.h"
+
+namespace dinomo::eval {
+
+namespace {
+
+constexpr uint64_t kMib = uint64_t{1} << 20;
+constexpr uint32_t kLeaseUs = 1'000'000;
+// A quarter and a half of the product's. What the logs hold beyond the scaled pool is added to it.
+constexpr uint64_t kSegmentBytes = 2 * kMib;
+constexpr uint64_t kSegmentsOfLog = 4;  // two unmerged, the next, one that is being emptied
+constexpr uint64_t kStagingBytes = 2 * kMib;
+constexpr uint64_t kCacheBytesMin = 48 << 10;  // of a thread: some dozens of values
+constexpr uint32_t kUnmergedLog2 = 14;
+
+std::string ip_of_kn(uint32_t kn) { return "10.0.1." + std::to_string(1 + kn); }
+std::string ip_of_client(uint32_t client) { return "10.0.2." + std::to_string(1 + client); }
+
+KnCounts counts_of(const kn::WorkerStats& s) noexcept {
+  KnCounts c;
+  c.gets = s.gets.get();
+  c.puts = s.puts.get();
+  c.value_hits = s.value_hits.get();
+  c.shortcut_hits = s.shortcut_hits.get();
+  c.unmerged_hits = s.unmerged_hits.get();
+  c.misses = s.misses.get();
+  c.absent = s.absent.get();
+  c.joined = s.joined.get();
+  c.read_rts = s.shortcut_rts.get() + s.unmerged_rts.get() + s.miss_rts.get() + s.absent_rts.get();
+  c.commits = s.commits.get();
+  for (const auto& b : s.bytes) c.bytes += b.get();
+  return c;
+}
+
+}  // namespace
+
+DinomoCluster::DinomoCluster(world::Environment* environment, const Calibration& calibration,
+                             uint32_t kns, cache::Policy policy, uint64_t seed, Source* source)
+    : environment_(environment), calibration_(calibration) {
+  const uint64_t cache_bytes = calibration.cache_mib * kMib / calibration.scale;
+  if (cache_bytes / calibration.kn_threads < kCacheBytesMin) {
+    broken_ = "a KN's cache is too small: a smaller scale, or a larger cache_mib";
+    return;
+  }
+  make_dpm(kns, seed);
+  if (!broken_.empty()) return;
+  make_ring(kns);
+  for (uint32_t k = 0; k < kns; ++k) make_kn(static_cast<uint16_t>(k), policy);
+  const uint64_t in_flight = calibration.depth * calibration.kn_threads * kns;
+  for (uint32_t n = 0; n < kClientNodes; ++n) {
+    ClientConfig c;
+    c.ip = ip_of_client(n);
+    for (uint32_t k = 0; k < kns; ++k) c.seeds.push_back(ip_of_kn((k + n) % kns));
+    c.depth = static_cast<uint32_t>(std::max<uint64_t>(in_flight / kClientNodes, 1));
+    c.value_bytes = calibration.value_bytes;
+    c.seed = seed * kClientNodes + n;
+    clients_.push_back(std::make_unique<ClientNode>(environment, c, source));
+  }
+}
+
+void DinomoCluster::make_dpm(uint32_t kns, uint64_t seed) {
+  const Calibration& c = calibration_;
+  world::DpmOptions o;
+  o.pool_bytes = c.pool_mib * kMib / c.scale + kns * c.kn_threads * kSegmentsOfLog * kSegmentBytes;
+  o.index_buckets = std::bit_ceil(c.scaled_keys() / 2);  // three slots each: below half full
+  o.geometry.segment_bytes = kSegmentBytes;
+  o.geometry.session_count = 64;
+  o.service.merge_workers = 0;
+  o.costs = {.turn_ns = c.cpu(c.turn_ns),
+             .work_ns = std::max<uint64_t>(c.cpu(c.merge_ns) / c.dpm_threads, 1)};
+  o.seed = seed;
+  dpm_ = std::make_unique<world::DpmNode>(environment_, o);
+  if (!ok(dpm_->start())) broken_ = "the memory node does not start: " + dpm_->why();
+}
+
+void DinomoCluster::make_ring(uint32_t kns) {
+  ring::Ring ring;
+  ring.version = 1;
+  for (uint32_t p = 0; p < ring.owner.size(); ++p) ring.owner[p] = static_cast<uint16_t>(p % kns);
+  for (uint32_t kn = 0; kn < kns; ++kn) {
+    const auto slot = static_cast<uint16_t>(kn);
+    members_.push_back({ingress::parse_address(ip_of_kn(slot))->address, slot, wire::kDefaultPort,
+                        static_cast<uint16_t>(calibration_.kn_threads),
+                        static_cast<uint16_t>(pool::KnState::kActive)});
+  }
+  sim::PoolMemory& memory = dpm_->memory();
+  const uint64_t at = memory.superblock().ring_offset + sizeof(pool::RingRecord);
+  store(memory.memory().data() + at, ring::to_record(ring));  // odd versions: the second place
+  memory.persist_now(at, sizeof(pool::RingRecord));
+}
+
+void DinomoCluster::make_kn(uint16_t slot, cache::Policy policy) {
+  const Calibration& c = calibration_;
+  world::KnOptions o;
+  o.name = "kn" + std::to_string(slot);
+  o.kn_slot = slot;
+  o.ip = ip_of_kn(slot);
+  o.number = static_cast<uint8_t>(slot);
+  o.members = members_;
+  o.workers = static_cast<uint16_t>(c.kn_threads);
+  o.worker.cache.policy = policy;
+  o.worker.cache.budget_bytes = c.cache_mib * kMib / c.scale / c.kn_threads;
+  o.worker.staging_bytes = kStagingBytes;
+  o.worker.unmerged_log2 = kUnmergedLog2;
+  o.worker.sessions_max = 64;
+  o.lease_us = kLeaseUs;
+  o.heartbeat_us = kLeaseUs / 10;
+  o.costs = {.turn_ns = c.cpu(c.turn_ns), .work_ns = 1};  // turn() answers nanoseconds
+  o.turn = [this](kn::Worker* worker) { return turn(worker); };
+  kns_.push_back(std::make_unique<world::KnNode>(environment_, o));
+  kns_.back()->start();
+}
+
+/// What the turn has answered is charged by its kind; the rest of a turn is in turn_ns.
+uint32_t DinomoCluster::turn(kn::Worker* worker) {
+  const uint32_t work = worker->poll();
+  Charged& charged = charged_[worker];
+  const kn::WorkerStats& stats = worker->stats();
+  const KnCounts now = counts_of(stats);
+  const KnCounts& was = charged.before;
+  const Calibration& c = calibration_;
+  const uint64_t hits = now.value_hits + now.joined - was.value_hits - was.joined;
+  const uint64_t shortcuts =
+      now.shortcut_hits + now.unmerged_hits - was.shortcut_hits - was.unmerged_hits;
+  const uint64_t misses = now.misses + now.absent - was.misses - was.absent;
+  const uint64_t requests = stats.requests.get();
+  const uint64_t ns = (requests - charged.requests) * c.datagram_ns + hits * c.get_value_ns +
+                      shortcuts * c.get_shortcut_ns + misses * c.get_miss_ns +
+                      (now.puts - was.puts) * c.put_ns;
+  charged.before = now;
+  charged.requests = requests;
+  const uint64_t scaled_ns = c.cpu(ns);
+  charged.busy_ns += scaled_ns;
+  return work == 0 ? 0 : static_cast<uint32_t>(std::max<uint64_t>(scaled_ns, 1));
+}
+
+KnCounts DinomoCluster::counts() const noexcept {
+  KnCounts all;
+  for (const auto& kn : kns_) {
+    for (const auto& w : kn->workers()) {
+      const KnCounts c = counts_of(w->stats());
+      all.gets += c.gets;
+      all.puts += c.puts;
+      all.value_hits += c.value_hits;
+      all.shortcut_hits += c.shortcut_hits;
+      all.unmerged_hits += c.unmerged_hits;
+      all.misses += c.misses;
+      all.absent += c.absent;
+      all.joined += c.joined;
+      all.read_rts += c.read_rts;
+      all.commits += c.commits;
+      all.bytes += c.bytes;
+    }
+  }
+  return all;
+}
+
+std::vector<uint64_t> DinomoCluster::busy_ns() const {
+  std::vector<uint64_t> busy;
+  for (const auto& kn : kns_) {
+    for (const auto& w : kn->workers()) busy.push_back(charged_.at(w.get()).busy_ns);
+  }
+  return busy;
+}
+
+}  // namespace dinomo::eval

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dpm/operator.h"
+
+#include <atomic>
+#include <cstring>
+
+#include "common/align.h"
+#include "pool/superblock.h"
+
+namespace dinomo::dpm {
+
+using pool::KnState;
+using pool::KnWanted;
+
+namespace {
+
+pool::KnSlot& line_of(pool::Space& space, uint64_t slot) noexcept {
+  return *space.record<pool::KnSlot>(
+      pool::kn_slot_offset(space.superblock(), static_cast<uint32_t>(slot)));
+}
+
+bool takes_partitions(const pool::KnSlot& line) noexcept {
+  return line.state == static_cast<uint32_t>(KnState::kActive) &&
+         line.wanted == static_cast<uint32_t>(KnWanted::kServing);
+}
+
+}  // namespace
+
+ClusterReport report_cluster(pool::Space& space) {
+  const pool::Superblock& s = space.superblock();
+  ClusterReport report;
+  // A copy: the leader may be writing, and then the checksum has to tell.
+  std::vector<std::byte> records(2 * sizeof(pool::RingRecord));
+  std::memcpy(records.data(), space.at(s.ring_offset), records.size());
+  report.ring = ring::newest_of(records);
+  const auto leader = load<uint64_t>(space.at(s.leader_offset));
+  std::vector<KnReport> all(s.kn_slots);
+  for (uint32_t p = 0; p < kPartitions; ++p) {
+    const uint16_t owner = report.ring.owner[p];
+    if (owner >= all.size()) {
+      ++report.orphans;
+      continue;
+    }
+    ++all[owner].partitions;
+    if (report.ring.moving[p]) ++all[owner].moving;
+  }
+  for (uint16_t slot = 0; slot < s.kn_slots; ++slot) {
+    KnReport& kn = all[slot];
+    kn.kn_slot = slot;
+    std::memcpy(&kn.line, &line_of(space, slot), sizeof kn.line);
+    kn.leads = (leader & 0xffff) == slot + 1u;
+    if (kn.line.incarnation != 0 || kn.line.wanted != 0) report.kns.push_back(kn);
+  }
+  return report;
+}
+
+std::string want(pool::Space& space, uint64_t kn_slot, KnWanted wanted, bool force) {
+  const uint32_t slots = space.superblock().kn_slots;
+  if (kn_slot >= slots || kn_slot >= pool::kRingSlotsMax) {
+    return "there is no KN slot " + std::to_string(kn_slot) + ": this pool has " +
+           std::to_string(slots) + ", from 0 on";
+  }
+  pool::KnSlot& line = line_of(space, kn_slot);
+  if (wanted != KnWanted::kServing && takes_partitions(line) && !force) {
+    uint32_t others = 0;
+    for (uint32_t slot = 0; slot < slots; ++slot) {
+      if (slot != kn_slot && takes_partitions(line_of(space, slot))) ++others;
+    }
+    if (others == 0) {
+      return "KN slot " + std::to_string(kn_slot) +
+             " is the last one that takes partitions: start or add another one first; with "
+             "--force it goes, and nobody serves until another one comes";
+    }
+  }
+  std::atomic_ref<uint32_t>(line.wanted)
+      .store(static_cast<uint32_t>(wanted), std::memory_order_release);
+  space.persist().persist(&line.wanted, kCacheLineBytes);
+  return "";
+}
+
+}  // namespace dinomo::dpm

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""KNs that come, leave, are killed and stopped under load, as real processes.
+
+usage: elastic_test.py BUILD_DIR [--events N] [--seed N]
+
+One DPM and three KNs, each in a network namespace of its own behind one bridge, and clients that go on all
+the time. Their histories have to be linearizable with every mutation counted once, and every KN has to
+have its part of the ring again at the end."""
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from cluster import Checks, Cluster, need_root
+
+KNS = 3
+LEASE_MS = 1000
+SETTLE_S = 20
+
+
+class KnCluster(Cluster):
+    """Several KNs; the client's namespace holds the bridge between them."""
+
+    def kn_namespace(self, slot):
+        return f"{self.kn_ns}s{slot}"
+
+    def _make_network(self):
+        self._ip("netns", "add", self.client_ns)
+        inside = ("-n", self.client_ns)
+        self._ip(*inside, "link", "set", "lo", "up")
+        self._ip(*inside, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+        self._ip(*inside, "addr", "add", f"{self.CLIENT_IP}/24", "dev", "br0")
+        self._ip(*inside, "link", "set", "br0", "up")
+        for slot in range(KNS):
+            namespace = self.kn_namespace(slot)
+            self._ip("netns", "add", namespace)
+            self._ip("link", "add", f"k{slot}", "netns", namespace, "type", "veth", "peer", "name", f"p{slot}",
+                     "netns", self.client_ns)
+            self._ip("-n", namespace, "link", "set", f"k{slot}", "up")
+            self._ip(*inside, "link", "set", f"p{slot}", "master", "br0", "up")
+
+    def close(self):
+        for slot in range(KNS):
+            self.resume(slot)
+        super().close()
+        for slot in range(KNS):
+            subprocess.run(["ip", "netns", "del", self.kn_namespace(slot)], capture_output=True, check=False)
+
+    def start_slot(self, slot):
+        name = f"kn{slot}"
+        self._unlink(f"{name}.json")
+        self._start(name, ["ip", "netns", "exec", self.kn_namespace(slot), self.program("dinomo-kn"), "--no-shconf",
+                           "--no-huge", "-m", "128", "--no-pci", "--no-telemetry", "--lcores", self.lcores,
+                           "--vdev", f"net_af_packet0,iface=k{slot},framecnt=1024", "--", "--dpm", self.dpm_address,
+                           "--ip", f"10.77.0.{2 + slot}/24", "--kn-slot", str(slot), "--name", name,
+                           "--lease-ms", str(LEASE_MS), "--cache-bytes", "16m", "--stats-file",
+                           self.path(f"{name}.json")])
+
+    def partitions(self, slot):
+        stats = self.stats(f"kn{slot}")
+        return stats["partitions"] if stats and stats["phase"] == "serving" else 0
+
+    def wait_divided(self, slots, seconds=SETTLE_S):
+        """Until these KNs share all partitions, none of them without any."""
+        def divided():
+            have = [self.partitions(s) for s in slots]
+            return min(have) > 0 and sum(have) == 4096
+        self.wait_until(divided, f"ring that is divided between KNs {slots}", seconds)
+
+    def ended(self, slot):
+        """Waits until it ends by itself, or by another's hand; how it did."""
+        return self.processes.pop(f"kn{slot}").wait(timeout=SETTLE_S)
+
+    def resume(self, slot):
+        process = self.processes.get(f"kn{slot}")
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+
+
+def restart(c, slot, how):
+    c.kill(f"kn{slot}", how)
+    others = [s for s in range(KNS) if s != slot]
+    c.wait_divided(others)
+    c.start_slot(slot)
+
+
+def leaves(c, slot):
+    restart(c, slot, signal.SIGTERM)
+
+
+def dies(c, slot):
+    restart(c, slot, signal.SIGKILL)
+
+
+def sleeps(c, slot):
+    """For longer than its lease. A mapping cannot be taken away from a process that does not run, so the DPM
+    kills it, and others have its partitions; it must not need to wake for that."""
+    c.processes[f"kn{slot}"].send_signal(signal.SIGSTOP)
+    ended = c.ended(slot)
+    if ended != -signal.SIGKILL:
+        raise RuntimeError(f"KN {slot} was stopped, and ended by itself ({ended})")
+    c.wait_divided([s for s in range(KNS) if s != slot])
+    c.start_slot(slot)
+
+
+def steered(c, slot):
+    """By an operator: drained and let in again, removed and started again; every command twice."""
+    steer = [c.program("dinomo-cli"), "cluster", "--control", c.path("dpdk/dinomo-dpm/dpdk_telemetry.v2"), "--json"]
+
+    def ask(*words):
+        for _ in range(2):
+            said = subprocess.run([*steer, *words], capture_output=True, text=True, timeout=60, check=False)
+            if said.returncode != 0:
+                raise RuntimeError(f"cluster {' '.join(words)}: {said.returncode}, {said.stderr}")
+        return json.loads(said.stdout)
+
+    ask("drain", str(slot))
+    c.wait_divided([s for s in range(KNS) if s != slot])
+    found = {kn["kn_slot"]: kn for kn in ask("status")["kns"]}[slot]
+    if (found["state"], found["wanted"], found["partitions"]) != ("idle", "drained", 0):
+        raise RuntimeError(f"a drained KN is said to be {found}")
+    ask("undrain", str(slot))
+    c.wait_divided(range(KNS))
+    ask("remove", str(slot))
+    if c.ended(slot) != 0:
+        raise RuntimeError(f"KN {slot} was removed and did not end in order")
+    c.start_slot(slot)
+    if c.ended(slot) != 0:
+        raise RuntimeError(f"KN {slot} is not wanted and did not end")
+    impatient = subprocess.run([*steer, "--wait-s", "0", "add", str(slot)], capture_output=True, text=True,
+                               timeout=60, check=False)
+    if impatient.returncode != 4 or f"dinomo-kn with --kn-slot {slot}" not in impatient.stderr:
+        raise RuntimeError(f"cluster add without a KN: {impatient.returncode}, {impatient.stderr}")
+    c.start_slot(slot)
+    ask("add", str(slot))
+    ring = ask("ring")
+    if len(ring["owner"]) != 4096 or slot not in ring["owner"] or ask("leader")["leader"]["kn_slot"] not in range(KNS):
+        raise RuntimeError(f"ring and leader are not as they should be: version {ring['ring_version']}")
+
+
+def blinks(c, slot):
+    """Dies and is back before anybody notices."""
+    c.kill(f"kn{slot}", signal.SIGKILL)
+    c.start_slot(slot)
+
+
+EVENTS = (leaves, dies, sleeps, blinks, steered)
+
+
+def run(build, events, seed):
+    check = Checks(f"python3 test/system/elastic_test.py {build} --events {events} --seed {seed}")
+    order = random.Random(seed)
+    with KnCluster(build, pool_bytes="256m") as c:
+        c.start_dpm()
+        for slot in range(KNS - 1):
+            c.start_slot(slot)
+        c.wait_divided(range(KNS - 1), 60)
+        history = c.path("history.jsonl")
+        seconds = 5 + 6 * events
+        load = subprocess.Popen(c.in_client([c.tool("history_client"), "--server", "10.77.0.2", "--file", history,
+                                             "--seed", str(seed), "--seconds", str(seconds), "--keys", "60",
+                                             "--deadline-ms", "30000", "--exactly-once"]),
+                                stdout=subprocess.PIPE, text=True)
+        try:
+            began = time.monotonic()
+            c.start_slot(KNS - 1)
+            c.wait_divided(range(KNS))
+            check("a third KN takes its part of the ring", True)
+            for number in range(events):
+                event, slot = EVENTS[number % len(EVENTS)], order.randrange(KNS)
+                event(c, slot)
+                c.wait_divided(range(KNS))
+                check(f"KN {slot} {event.__name__}, and has its part again", True,
+                      f"({time.monotonic() - began:.1f} s)")
+            said = load.communicate(timeout=seconds + 90)[0]
+        finally:
+            if load.poll() is None:
+                load.kill()
+        print(said, end="")
+        check.equal("the clients ended well", load.returncode, 0)
+        judged = subprocess.run([c.program("dinomo-sim"), "check", history], capture_output=True, text=True,
+                                timeout=300, check=False)
+        check("every history is linearizable, and every mutation counts once", judged.returncode == 0,
+              judged.stdout + judged.stderr)
+        for slot in range(KNS):
+            check.equal(f"KN {slot} ends in order", c.kill(f"kn{slot}", signal.SIGTERM), 0)
+        check.equal("the DPM ends in order", c.kill("dpm", signal.SIGTERM), 0)
+    return check.finish()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("build")
+    parser.add_argument("--events", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    need_root()
+    return run(os.path.abspath(arguments.build), arguments.events, arguments.seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "app/dinomo-eval/point.h"
+
+#include <gtest/gtest.h>
+
+namespace dinomo::eval {
+namespace {
+
+/// Round numbers, small sizes: not those of any machine.
+Calibration small() {
+  Calibration c;
+  for (const CalibrationKnob& k : calibration_knobs()) c.*k.value = k.min;
+  c.cpu_percent = 100;
+  c.kn_threads = 2;
+  c.dpm_threads = 1;
+  c.one_way_ns = 1000;
+  c.verb_ns = 40;
+  c.bytes_per_us = 6000;
+  c.turn_ns = 50;
+  c.datagram_ns = c.get_value_ns = c.get_shortcut_ns = c.get_miss_ns = c.put_ns = 300;
+  c.ms_query_ns = c.ms_alloc_ns = c.ms_gc_entry_ns = 500;
+  c.idle_sleep_ns = 60'000;
+  c.keys = 2000;
+  c.value_bytes = 1000;
+  c.pool_mib = 64;
+  c.clover_pool_mib = 5;
+  c.zipf_percent = 99;
+  c.warm_per_key = 2;
+  c.counted_per_key = 2;
+  c.depth = 8;
+  return c;
+}
+
+nlohmann::ordered_json run(const Calibration& c, const Point& point) {
+  nlohmann::ordered_json result;
+  std::string why;
+  EXPECT_EQ(run_point(c, point, &result, &why), Status::kOk) << point.engine << ": " << why;
+  return result;
+}
+
+TEST(Point, EveryEngineAnswersAllAndTheSameEachTime) {
+  for (const char* engine : engine_names()) {
+    const Point point{.engine = engine, .kns = 2, .read_percent = 60};
+    const auto result = run(small(), point);
+    ASSERT_TRUE(result.contains("operations")) << engine;
+    EXPECT_EQ(result["operations"], 4000) << engine;
+    EXPECT_GT(result["mops_per_s"], 0.1) << engine;
+    double shares = 0;
+    for (const auto& [name, share] : result["gets"].items()) shares += share.get<double>();
+    EXPECT_NEAR(shares, 1, 0.02) << engine << ' ' << result["gets"];
+    EXPECT_EQ(result, run(small(), point)) << engine;
+  }
+}
+
+TEST(Point, ReadsThatTheCacheHoldsCostDinomoNothingAndCloverOneRoundTrip) {
+  Calibration c = small();
+  c.cache_mib = 16;  // more than all data
+  c.warm_per_key = 60;
+  const auto ours = run(c, {.engine = "dinomo", .kns = 1, .read_percent = 100});
+  EXPECT_LT(ours["rts_per_op"], 0.01);
+  const auto shortcuts = run(c, {.engine = "dinomo-s", .kns = 1, .read_percent = 100});
+  EXPECT_EQ(shortcuts["gets"]["value"], 0);
+  // What joined a look-up that was under way has cost none of its own.
+  const double joined = shortcuts["gets"]["joined"];
+  EXPECT_NEAR(shortcuts["rts_per_op"].get<double>() + joined, 1, 0.02);
+  const auto theirs = run(c, {.engine = "clover", .kns = 1, .read_percent = 100});
+  EXPECT_EQ(theirs["rts_per_op"], 1);
+}
+
+TEST(Point, APutCostsDinomoAtMostOneRoundTripAndCloverTwo) {
+  const auto ours = run(small(), {.engine = "dinomo", .kns = 1, .read_percent = 0});
+  EXPECT_LE(ours["rts_per_put"], 1);
+  EXPECT_GT(ours["entries_per_commit"], 1);
+  Calibration c = small();
+  c.zipf_percent = 0;  // one KN, hardly two writers of a key at once
+  const auto theirs = run(c, {.engine = "clover", .kns = 1, .read_percent = 0});
+  EXPECT_NEAR(theirs["rts_per_put"], 2, 0.01);
+}
+
+/// A card that does one atomic in so long bounds PUTs that need one each.
+TEST(Point, AtomicsBoundClover) {
+  Calibration c = small();
+  c.zipf_percent = 0;
+  c.kn_threads = 8;
+  c.atomic_ns = 4000;
+  const auto bound = run(c, {.engine = "clover", .kns = 2, .read_percent = 0});
+  EXPECT_LT(bound["mops_per_s"], 0.25);
+  EXPECT_GT(bound["mops_per_s"], 0.15);  // some swaps are in vain
+  const auto ours = run(c, {.engine = "dinomo", .kns = 2, .read_percent = 0});
+  EXPECT_GT(ours["mops_per_s"], 1);
+}
+
+TEST(Point, WhatDoesNotFitIsRefusedWithASentence) {
+  nlohmann::ordered_json result;
+  std::string why;
+  EXPECT_EQ(run_point(small(), {.engine = "memcached"}, &result, &why), Status::kInvalid);
+  EXPECT_NE(why.find("there is no engine 'memcached'"), std::string::npos) << why;
+  Calibration c = small();
+  c.clover_pool_mib = 1;
+  EXPECT_EQ(run_point(c, {.engine = "clover"}, &result, &why), Status::kInvalid);
+  EXPECT_NE(why.find("clover_pool_mib"), std::string::npos) << why;
+  c = small();
+  c.scale = 64;
+  c.keys = 64 * 2000;
+  EXPECT_EQ(run_point(c, {.engine = "dinomo"}, &result, &why), Status::kInvalid);
+  EXPECT_NE(why.find("cache_mib"), std::string::npos) << why;
+  c = small();
+  c.depth = 500;
+  EXPECT_EQ(run_point(c, {.engine = "dinomo"}, &result, &why), Status::kInvalid);
+  EXPECT_NE(why.find("warm_per_key"), std::string::npos) << why;
+}
+
+}  // namespace
+}  // namespace dinomo::eval
