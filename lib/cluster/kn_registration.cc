@@ -155,7 +155,7 @@ kn::Task KnControl::run_registration() noexcept {
   if (ok(status) && !elastic()) {
     const MutableBytes records = scratch(kReadAt, 2 * sizeof(pool::RingRecord));
     status = co_await kn::read(queue, lane_.superblock.ring_offset, records, Purpose::kControl);
-    ring = std::make_unique<ring::Ring>(ring::newest_of(records));
+    ring = ring::newest_on_heap(records);
     ring->kns = config_.members;
   }
   --lane_.tasks;

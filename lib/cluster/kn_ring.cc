@@ -72,7 +72,7 @@ kn::Task KnControl::run_ring_watch() noexcept {
   if (ok(status) && (version == 0 || load<uint64_t>(head.data()) > version)) {
     const MutableBytes records = scratch(kRecordsAt, 2 * sizeof(pool::RingRecord));
     status = co_await kn::read(*queue_, s.ring_offset, records, Purpose::kControl);
-    if (ok(status)) newest = std::make_unique<ring::Ring>(ring::newest_of(records));
+    if (ok(status)) newest = ring::newest_on_heap(records);
     if (newest && newest->version > version) {
       status = co_await kn::read(*queue_, s.directory_offset, directory_, Purpose::kControl);
     }

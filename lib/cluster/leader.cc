@@ -236,6 +236,15 @@ kn::Task Leader::run_adopt() noexcept {
     step_down("another KN has taken the lease");
     co_return;
   }
+  adopt(records);
+  deadline_ns_ = posted_ns + uint64_t{config_.lease_us} * 1000;
+  state_ = State::kLeading;
+  say_("leads from now on, term " + std::to_string(word_ >> 48) + ", ring version " +
+       std::to_string(ring_.version));
+}
+
+// No part of a coroutine: a ring is larger than a frame.
+void Leader::adopt(Bytes records) noexcept {
   ring_ = ring::newest_of(records);
   next_ring_.reset();
   if (ring_.version != 0) {
@@ -248,10 +257,6 @@ kn::Task Leader::run_adopt() noexcept {
   placed_.clear();
   victim_.reset();
   handing_since_ns_ = no_handing_until_ns_ = 0;
-  deadline_ns_ = posted_ns + uint64_t{config_.lease_us} * 1000;
-  state_ = State::kLeading;
-  say_("leads from now on, term " + std::to_string(word_ >> 48) + ", ring version " +
-       std::to_string(ring_.version));
 }
 
 /// Renews the lease, looks at everybody, decides.
@@ -316,12 +321,16 @@ void Leader::follow_handing(bool moving) noexcept {
   }
 }
 
+void Leader::write_next(MutableBytes record) const noexcept {
+  store(record.data(), ring::to_record(*next_ring_));
+}
+
 kn::Task Leader::run_publish() noexcept {
   ++lane_.tasks;
   const uint64_t copy =
       lane_.superblock.ring_offset + next_ring_->version % 2 * sizeof(pool::RingRecord);
   const MutableBytes record = at(kRingAt, sizeof(pool::RingRecord));
-  store(record.data(), ring::to_record(*next_ring_));
+  write_next(record);
   const Status status =
       co_await kn::write(*lane_.queue, copy, record, {.persistent = true}, Purpose::kControl);
   if (ok(status)) {

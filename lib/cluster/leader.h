@@ -70,6 +70,8 @@ class Leader {
   kn::Task run_publish() noexcept;
   bool refused_again(Fence victim) noexcept;
   uint32_t start_take() noexcept;
+  void adopt(Bytes records) noexcept;
+  void write_next(MutableBytes record) const noexcept;
   void decide() noexcept;
   void follow_handing(bool moving) noexcept;
   void step_down(const char* why) noexcept;

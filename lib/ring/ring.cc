@@ -56,6 +56,10 @@ Ring newest_of(Bytes records) noexcept {
   return newest;
 }
 
+std::unique_ptr<Ring> newest_on_heap(Bytes records) {
+  return std::make_unique<Ring>(newest_of(records));
+}
+
 size_t encode_page(const Ring& ring, const wire::RingExtras& wanted, std::byte* out,
                    size_t capacity) noexcept {
   wire::RingPage page{};

@@ -7,6 +7,7 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "common/bytes.h"
@@ -46,6 +47,8 @@ bool from_record(const pool::RingRecord& record, Ring* ring) noexcept;
 
 /// The newer valid one of the two copies at `records`; version 0 if none is.
 Ring newest_of(Bytes records) noexcept;
+/// The same for coroutines: a ring is larger than their frames.
+std::unique_ptr<Ring> newest_on_heap(Bytes records);
 
 /// Writes a page of the ring for a RING reply: RingPage, KN records, owners, as many as fit in
 /// `capacity` bytes of `out` (at least 128). Returns the bytes written.

@@ -31,7 +31,7 @@ class ReplayQueue final : public ingress::Queue {
     script_.push_back({peer, Bytes(memory_).subspan(used_, bytes), this});
     used_ = align_up<size_t>(used_ + bytes, 64);
   }
-  /// At most so many datagrams a receive().
+  /// At most so many datagrams a turn: a worker that found no end of them would refuse some.
   void set_burst(uint32_t datagrams) noexcept { burst_ = datagrams; }
   bool finished() const noexcept { return next_ == script_.size(); }
 
@@ -45,7 +45,8 @@ class ReplayQueue final : public ingress::Queue {
 
   uint32_t receive(std::span<ingress::Datagram> out) noexcept override {
     const size_t left = script_.size() - next_;
-    const auto n = static_cast<uint32_t>(std::min<size_t>({out.size(), left, burst_}));
+    const auto n = static_cast<uint32_t>(std::min<size_t>({out.size(), left, burst_ - given_}));
+    given_ += n;
     std::copy_n(script_.begin() + static_cast<ptrdiff_t>(next_), n, out.begin());
     next_ += n;
     counters_.datagrams_in += n;
@@ -71,7 +72,7 @@ class ReplayQueue final : public ingress::Queue {
     counters_.bytes_out += bytes;
     return true;
   }
-  void flush() noexcept override {}
+  void flush() noexcept override { given_ = 0; }  // a turn ends
 
  private:
   static constexpr size_t kTransmitBuffers = 256;  // as many as a port's ring would cycle through
@@ -86,6 +87,7 @@ class ReplayQueue final : public ingress::Queue {
   size_t next_ = 0;
   size_t turn_ = 0;
   uint32_t burst_ = 32;
+  uint32_t given_ = 0;  // in this turn
   uint64_t replies_ = 0;
   std::function<void(Bytes)> check_;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <map>
 #include <memory>
@@ -32,6 +33,9 @@ class FakeTarget final : public fabric::Target {
 
 class ServiceTest : public testing::Test {
  protected:
+  // Each gives way to the merge workers, so this bounds a test that hangs, not a slow one.
+  static constexpr int kTurnsMax = 1'000'000;
+
   ~ServiceTest() override { crash(); }
 
   void open(uint32_t merge_workers = 0) {
@@ -56,7 +60,10 @@ class ServiceTest : public testing::Test {
   }
   void stop() {
     int turns = 0;
-    while (!service_->stop()) ASSERT_LT(++turns, 1'000'000);
+    while (!service_->stop()) {
+      ASSERT_LT(++turns, kTurnsMax);
+      sched_yield();
+    }
     crash();
   }
   void poll(int turns = 50) {
@@ -89,10 +96,11 @@ class ServiceTest : public testing::Test {
   pool::MailboxLine call(uint32_t slot, uint32_t worker, uint32_t incarnation,
                          pool::MailboxOpcode opcode, std::array<uint64_t, 5> args = {}) {
     post(slot, worker, incarnation, opcode, args);
-    for (int i = 0; i < 1'000'000; ++i) {
+    for (int i = 0; i < kTurnsMax; ++i) {
       service_->poll();
       const pool::MailboxLine reply = pool::load_mailbox_line(&cell(slot, worker).reply);
       if (pool::answers(reply, sequence_)) return reply;
+      sched_yield();
     }
     ADD_FAILURE() << "no reply";
     return {};
@@ -188,12 +196,13 @@ class ServiceTest : public testing::Test {
     Status remove(const std::string& key) { return append(log::Op::kDelete, key, ""); }
     void merge() {
       hint();
-      for (int i = 0; i < 1'000'000; ++i) {
+      for (int i = 0; i < ServiceTest::kTurnsMax; ++i) {
         test->service_->poll();
         if (std::atomic_ref<uint64_t>(test->log_record(id()).merged_lsn)
                 .load(std::memory_order_acquire) >= next_lsn - 1) {
           return;
         }
+        sched_yield();
       }
       ADD_FAILURE() << "not merged";
     }
