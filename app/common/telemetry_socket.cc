@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -38,6 +39,11 @@ bool somebody_listens(const sockaddr_un& address) {
       ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   ::close(probe);
   return answered;
+}
+
+bool keep_others_out(const std::string& path) {
+  struct stat found{};
+  return ::stat(path.c_str(), &found) == 0 && ::chmod(path.c_str(), found.st_mode & 0770) == 0;
 }
 
 json builtin(const Observed& observed, std::string_view command, std::string_view parameter) {
@@ -127,7 +133,8 @@ bool TelemetrySocket::listen(const std::string& folder, std::string* why) {
       ::unlink(path.c_str());
       bound = bind_it();
     }
-    if (!bound || ::listen(listener, 4) != 0) break;
+    // It steers the cluster, too: whatever the umask says, not for everybody.
+    if (!bound || !keep_others_out(path) || ::listen(listener, 4) != 0) break;
     listener_ = listener;
     path_ = path;
     return true;

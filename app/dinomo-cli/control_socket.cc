@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -24,16 +25,28 @@ constexpr size_t kReplyBytesMax = 16384;
 constexpr time_t kPatienceS = 3;
 constexpr const char* kSocketName = "dpdk_telemetry.v2";
 
-/// Sockets of systemd's services, of root's processes, and of this user's.
+/// Where sockets may be: of systemd's services (a folder each), of root, and of this user.
+std::vector<std::string> folders() {
+  std::vector<std::string> found;
+  std::error_code wrong;
+  for (const auto& service : std::filesystem::directory_iterator("/run", wrong)) {
+    if (service.path().filename().string().starts_with("dinomo")) found.push_back(service.path());
+  }
+  found.emplace_back("/var/run");
+  found.emplace_back("/tmp");
+  for (const char* name : {"RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"}) {
+    const char* const folder = std::getenv(name);
+    if (folder != nullptr && std::ranges::find(found, folder) == found.end())
+      found.emplace_back(folder);
+  }
+  return found;
+}
+
 std::vector<std::string> candidates() {
   std::vector<std::string> found;
-  for (const char* folder :
-       {static_cast<const char*>(std::getenv("RUNTIME_DIRECTORY")), "/run/dinomo", "/var/run",
-        static_cast<const char*>(std::getenv("XDG_RUNTIME_DIR")), "/tmp"}) {
-    if (folder == nullptr) continue;
+  for (const std::string& folder : folders()) {
     std::error_code wrong;
-    for (const auto& prefix :
-         std::filesystem::directory_iterator(std::string(folder) + "/dpdk", wrong)) {
+    for (const auto& prefix : std::filesystem::directory_iterator(folder + "/dpdk", wrong)) {
       for (const auto& file : std::filesystem::directory_iterator(prefix.path(), wrong)) {
         if (file.path().filename().string().starts_with(kSocketName)) {
           found.push_back(file.path().string());

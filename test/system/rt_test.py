@@ -73,8 +73,18 @@ def many_puts(c, check):
     check.equal("many puts: round trips, 1 a batch", m["log"], m["commits"])
 
 
+def overflow_now(c):
+    """Overflow buckets of the index, whose keys take a round trip more. The second report from now on was made
+    after everything that is merged now."""
+    for _ in range(2):
+        seen = c.stats("dpm")["uptime_ms"]
+        newer = c.wait_until(lambda: (c.stats("dpm") or {}).get("uptime_ms", seen) != seen and c.stats("dpm"),
+                             "a report of the DPM")
+    return newer["index"]["overflow_used"]
+
+
 def misses(c, check, common, keys):
-    overflow = c.stats("dpm")["index"]["overflow_used"]
+    overflow = overflow_now(c)
     with Measured(c) as m:
         phase = c.bench(*common, "--phase", "check", "--verify")
     found = m["misses"]
@@ -127,9 +137,14 @@ def conditional(c, check, lookup, name):
 
 
 def second_pass(c, check, common, keys, kind, round_trips):
+    overflow = overflow_now(c)
     with Measured(c) as m:
         c.bench(*common, "--phase", "check", "--verify")
-    check.equal(f"{kind}: the first pass misses", (m["misses"], m["index"]), (keys, keys))
+    check.equal(f"{kind}: the first pass misses", m["misses"], keys)
+    longer = m["index"] - keys
+    check(f"{kind}: one look at the index each, more only by overflow buckets",
+          longer == 0 or (overflow != 0 and 0 < longer <= keys // 10),
+          f"({m['index']} for {keys}, {overflow} overflow buckets)")
     with Measured(c) as m:
         c.bench(*common, "--phase", "check", "--verify")
     check(f"{kind}: the second pass hits", m[kind] >= keys and m[kind] + m["joined"] == m["gets"],

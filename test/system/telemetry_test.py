@@ -220,9 +220,12 @@ def main():
     check = cluster.Checks(" ".join(sys.argv))
     with cluster.Cluster(sys.argv[1], telemetry=True) as c:
         nothing_runs(c, check)
+        umask = os.umask(0)
         c.start_dpm()
+        os.umask(umask)
         c.start_kn("--warm-s", "0")
         c.wait_serving()
+        check.equal("others cannot steer the cluster, whatever the umask", os.stat(sockets(c)["dpm"]).st_mode & 0o007, 0)
         common = ["--keys", str(OPERATIONS), "--value-bytes", "300"]
         c.bench(*common, "--phase", "load")
         c.bench(*common, "--phase", "run", "--workload", "c", "--seconds", "1")
