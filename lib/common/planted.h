@@ -2,7 +2,7 @@
 // Bugs planted on purpose, by which tests prove that they would find the real ones. A site in the
 // code reads
 //
-//   if (planted("merge-forget-tombstone")) return Status::kOk;
+//   if (planted("tombstone-forgotten")) return Status::kOk;
 //
 // and is compiled away in the product: only test programs that are built with DINOMO_PLANTED_BUGS
 // (test/crash/meson.build compiles the libraries once more for them) can switch a bug on.

@@ -10,7 +10,7 @@ import sys
 root = pathlib.Path(__file__).resolve().parents[2]
 text = (root / "doc/crash_testing.md").read_text()
 sources = "".join(p.read_text() for p in sorted((root / "test").rglob("*.cc")))
-product = "".join(p.read_text() for p in sorted((root / "lib").rglob("*.cc")))
+product = "".join(p.read_text() for p in sorted((root / "lib").rglob("*.[ch]*")) if p.suffix in (".cc", ".h"))
 
 tests = {
     f"{suite}.{name}"
