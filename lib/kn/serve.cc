@@ -167,7 +167,10 @@ bool Worker::admit(const Request& r) noexcept {
   }
   const uint16_t owner = ring_->owner_of(r.routing);
   const uint32_t worker = worker_of(r.routing, config_.workers);
-  if (owner == attachment_->kn_slot && worker == config_.worker) return true;
+  if (owner == attachment_->kn_slot && worker == config_.worker) {
+    heat_.note(r.routing, r.hash);
+    return true;
+  }
   if (planted("owner-not-checked")) return true;
   stats_.refused_owner.add();
   wire::HintExtras hint{};

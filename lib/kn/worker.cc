@@ -43,6 +43,7 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       ingress_(queue),
       clock_(clock),
       shared_(shared),
+      heat_(config.worker),
       unmerged_(config.unmerged_log2),
       replies_(queue),
       cookies_(config.cookie_secret, uint64_t{config.cookie_period_ms} * 1'000'000),
@@ -117,6 +118,7 @@ uint32_t Worker::poll() noexcept {
   follow_index_root();
   follow_ring();
   follow_cache_budget();
+  heat_.follow();
 
   read_calendar();
   // Those that wait have come before those that come now.

@@ -43,6 +43,7 @@
 #include "log/unmerged.h"
 #include "pool/format.h"
 #include "ring/ring.h"
+#include "telemetry/heavy_hitters.h"
 
 struct rte_rcu_qsbr;
 
@@ -133,6 +134,8 @@ class Worker {
   void set_cache_budget_for_control(uint64_t budget_bytes) noexcept {
     cache_budget_wanted_.store(budget_bytes, std::memory_order_relaxed);
   }
+  /// Which keys are asked for most; the control lcore is its reader.
+  telemetry::HeavyHitters& heat_for_control() noexcept { return heat_; }
   /// kOk while the log can be written; otherwise the KN has to register again.
   Status log_status_for_control() const noexcept { return log_status_.load(); }
 
@@ -322,6 +325,7 @@ class Worker {
   Clock* clock_;
   Shared* shared_;
   WorkerStats stats_;
+  telemetry::HeavyHitters heat_;
   bool stats_unpublished_ = false;
   log::LogWriterCounters log_before_;  // of earlier attachments
   std::array<fabric::PurposeCounters, fabric::kPurposes> fabric_before_{};
