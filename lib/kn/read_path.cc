@@ -27,7 +27,8 @@ Worker::Fetch* Worker::new_fetch(uint64_t hash, Bytes key) noexcept {
   f->hash = hash;
   std::ranges::copy(key, f->key.begin());
   f->key_bytes = static_cast<uint8_t>(key.size());
-  f->stale = false;
+  f->stale = f->kept = false;
+  f->routing = 0;
   f->outcome = Outcome::kFailed;
   f->round_trips = 0;
   f->waiters = nullptr;
@@ -63,6 +64,7 @@ bool Worker::fetch_for(const Request& r, pool::GlobalAddress shortcut) noexcept 
   const bool join = fetch != nullptr;
   if (!join) fetch = new_fetch(r.hash, r.operation.key);
   if (fetch == nullptr) return false;
+  fetch->routing = r.routing;
   free_waiters_ = waiter->next;
   waiter->to = reply_to(r);
   waiter->next = fetch->waiters;
@@ -207,9 +209,21 @@ void Worker::reply_failed(const ReplyTo& to, Status status) noexcept {
   replies_.add(to, wire::Status::kBusy, object_bytes(hint));
 }
 
+/// The owner of the partition, if this worker has a ring still.
+void Worker::reply_elsewhere(const ReplyTo& to, uint64_t routing) noexcept {
+  wire::HintExtras hint{};
+  hint.kn_slot = ring_ != nullptr ? ring_->owner_of(routing) : pool::kNoOwner;
+  hint.worker = static_cast<uint16_t>(worker_of(routing, config_.workers));
+  replies_.add(to, wire::Status::kWrongOwner, object_bytes(hint));
+}
+
 /// Fills the cache if nothing newer became durable meanwhile, answers who waited, frees the fetch.
 void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
   const cache::ItemMeta meta = meta_of(*f);
+  if (f->waiters != nullptr && !is_shown(*f)) {
+    f->outcome = Outcome::kFailed;
+    f->status = Status::kBusy;
+  }
   if (f->outcome == Outcome::kFound && !f->stale && serving()) {
     if (by_shortcut) {
       dac_->fill_shortcut_hit(f->hash, f->key_view(), f->entry.value, meta, f->address);
@@ -226,12 +240,14 @@ void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
       case Outcome::kFound: reply_value(w->to, f->entry.value, meta); break;
       case Outcome::kAbsent: replies_.add(w->to, wire::Status::kNotFound); break;
       case Outcome::kFailed: reply_failed(w->to, f->status); break;
+      case Outcome::kElsewhere: reply_elsewhere(w->to, f->routing); break;
     }
     w->next = free_waiters_;
     free_waiters_ = w;
   }
+  const bool kept = f->kept;
   if (f->parent) f->parent.resume();
-  free_fetch(f);
+  if (!kept) free_fetch(f);
 }
 
 }  // namespace dinomo::kn

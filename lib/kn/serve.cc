@@ -159,24 +159,32 @@ void Worker::locate(Request* r) noexcept {
 }
 
 /// Refuses what this worker must not or cannot serve now.
-bool Worker::admit(const Request& r) noexcept {
+bool Worker::admit(Request& r) noexcept {
   if (!serving() || (!lease_valid_ && !planted("lease-not-checked")) || ring_ == nullptr) {
     stats_.refused_lease.add();
     refuse(r, wire::Status::kBusy, kNotServingRetryUs);
     return false;
   }
+  return is_own(r);
+}
+
+/// What is not this worker's is refused, unless it is a read of a replicated key; what is a
+/// replicated key's may have to wait.
+bool Worker::is_own(Request& r) noexcept {
   const uint16_t owner = ring_->owner_of(r.routing);
   const uint32_t worker = worker_of(r.routing, config_.workers);
-  if (owner == attachment_->kn_slot && worker == config_.worker) {
+  SharedKey* const shared = shared_keys_.empty() ? nullptr : shared_keys_.find(r.routing);
+  if ((owner == attachment_->kn_slot && worker == config_.worker) || planted("owner-not-checked")) {
     heat_.note(r.routing, r.hash);
-    return true;
+    return shared == nullptr || !shared->is_writer || may_show(r, shared);
   }
-  if (planted("owner-not-checked")) return true;
+  if (shared != nullptr && shared->reads && r.operation.opcode == wire::Opcode::kGet) {
+    heat_.note(r.routing, r.hash);
+    serve_shared_read(r, *shared);
+    return false;
+  }
   stats_.refused_owner.add();
-  wire::HintExtras hint{};
-  hint.kn_slot = owner;
-  hint.worker = static_cast<uint16_t>(worker);
-  replies_.add(reply_to(r), wire::Status::kWrongOwner, object_bytes(hint));
+  reply_elsewhere(reply_to(r), r.routing);
   return false;
 }
 

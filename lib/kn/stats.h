@@ -29,6 +29,9 @@ struct WorkerStats {
   Counter value_hits, shortcut_hits, unmerged_hits, misses, absent, joined, expired;
   Counter shortcut_rts, unmerged_rts, miss_rts, absent_rts;  // round trips these took
   Counter stale_shortcuts, index_retries, fetch_errors;
+  // replicated keys: reads through a cell and what they took, reads sent to the writer, cells
+  // written after a group commit, and when this KN became the writer
+  Counter shared_reads, shared_rts, shared_elsewhere, cell_writes, cells_taken;
   // log
   Counter commits, entries, log_bytes, segments, unmerged_entries, unmerged_segments;
   // cache

@@ -94,7 +94,8 @@ Worker::~Worker() = default;
 bool Worker::serving() const noexcept { return attachment_ != nullptr && !detaching_; }
 
 bool Worker::busy() const noexcept {
-  return fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted());
+  return fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted() ||
+                     (shown_lsn_ < log_->durable_lsn() && pending_head_ != pending_tail_));
 }
 
 bool Worker::waiting() const noexcept {
@@ -211,6 +212,7 @@ void Worker::attach(const Attachment* attachment) noexcept {
   unmerged_.clear();
   if (!planted("cache-kept-over-attach")) dac_->clear();
   ring_version_ = 0;
+  shared_keys_.clear();
   locks_.clear();
   pending_keys_.fill(0);
   segment_requested_ = merge_watch_running_ = false;
@@ -234,7 +236,8 @@ void Worker::attach(const Attachment* attachment) noexcept {
           },
           fabric_.get(), staging_);
       log_->note_merged(attachment->merged_sequence);
-      merged_lsn_ = attachment->first_lsn - 1;
+      merged_lsn_ = shown_lsn_ = attachment->first_lsn - 1;
+      show_head_ = pending_head_;
       // Before the first one there is nothing that this worker could have forgotten.
       if (was_attached_) sessions_.start_over(clock_->unix_ms());
       was_attached_ = true;
@@ -281,6 +284,9 @@ void Worker::follow_ring() noexcept {
   if (!serving() || ring_ == nullptr || ring_->version == ring_version_) return;
   if (ring_version_ != 0) sessions_.distrust(clock_->unix_ms());
   ring_version_ = ring_->version;
+  shared_keys_.follow(*ring_, attachment_->kn_slot, config_.worker, config_.workers,
+                      attachment_->superblock.pool_bytes);
+  show_head_ = pending_head_;
 }
 
 /// The log and the queue of an attachment count from 0; what they had is kept here.

@@ -16,6 +16,8 @@ namespace {
 constexpr std::array kKnobs{
     Knob{"kns", &Scenario::kns, 1, 6, false, "KNs, each with its part of the ring"},
     Knob{"workers", &Scenario::workers, 1, 8, false, "worker lcores of each KN"},
+    Knob{"replicated", &Scenario::replicated, 0, 256, false,
+         "keys, from the hottest on, that every KN may read"},
     Knob{"pool_mib", &Scenario::pool_mib, 8, 4096, false, "size of the pool"},
     Knob{"segment_kib", &Scenario::segment_kib, 128, 65536, false, "size of a log segment"},
     Knob{"index_buckets", &Scenario::index_buckets, 64, 1 << 24, false, "a power of two"},
@@ -199,6 +201,7 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
   if (one_in(3)) s.drift_ppm = random.below(1000);
   if (one_in(3)) s.unix_skew_ms = random.below(30);
   if (one_in(3)) s.expiry_percent = random.below(50);
+  if (s.kns > 1 && one_in(2)) s.replicated = up_to(8);
   // What the scenario says holds.
   const Scenario defaults;
   for (const Knob& k : kKnobs) {
