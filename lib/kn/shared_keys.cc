@@ -47,13 +47,13 @@ void SharedKeys::follow(const ring::Ring& ring, uint16_t kn_slot, uint16_t worke
     key.cell = cell;
     key.is_writer = ring.owner_of(listed.routing_hash) == kn_slot;
     key.reads = std::ranges::find(owners, kn_slot) != owners.end();
-    if (!key.is_writer && !key.reads) continue;
     const auto old = std::find_if(
         before_.begin(), before_.begin() + static_cast<ptrdiff_t>(before),
         [&](const SharedKey& k) { return k.routing_hash == key.routing_hash && k.cell == cell; });
     if (old != before_.begin() + static_cast<ptrdiff_t>(before)) {
       key.writing = old->writing;
       key.unshown_lsn = old->unshown_lsn;
+      key.cell_lsn = old->cell_lsn;
       key.target = old->target;
     }
     insert(key.routing_hash, static_cast<uint16_t>(size_));

@@ -23,7 +23,8 @@
 // ring and lease its KN has. Kept by:
 //
 //   1. What became durable is shown (read by the writer, acknowledged) only once the cell has it;
-//      while the cell is written, GETs at the writer wait. A DELETE writes 0. (write_path.cc)
+//      from the start of a write to the cell until then, GETs at the writer wait. A DELETE writes
+//      0.
 //   2. A KN that becomes writer, by a ring or by registering, answers nothing of the key before it
 //      has looked it up in the pool and written the cell itself: what its predecessor made durable
 //      but did not show, and what a session's retry may be told of, is in the cell by then.
@@ -34,6 +35,8 @@
 //      changes its generation; readers compare that with what their ring says (ring/ring.h).
 //   5. The DPM sets all cells to 0 when it starts, so they need not be durable; the merge does not
 //      touch them; compaction swings a cell along with the index slot.
+//
+// An item that expires within the time by which clocks may differ is the writer's to judge.
 //
 // 0 is always safe, and so is whatever a late writer of another generation puts there: a reader
 // takes only a valid entry of the key it was asked for.
@@ -66,7 +69,8 @@ struct SharedKey {
   State state = State::kUnknown;
   bool writing = false;        // the cell is being written
   uint64_t unshown_lsn = 0;    // first one that is durable and not in the cell yet; 0 none
-  pool::GlobalAddress target;  // what the cell is to say by then; 0: deleted
+  uint64_t cell_lsn = 0;       // last one that the cell says or is made to say
+  pool::GlobalAddress target;  // what it is made to say; 0: deleted
   uint64_t shown_turn = 0;     // in which the cell was last written
   uint64_t shown_ns = 0;
 };
@@ -75,8 +79,9 @@ class SharedKeys {
  public:
   SharedKeys();
 
-  /// Takes the list of a ring over; cells outside of `pool_bytes` are ignored. All keys become
-  /// kUnknown, but those that stay with their cell keep what is under way.
+  /// Takes the worker's keys of a ring's list over, also those that this KN has no part in: it may
+  /// have begun to write them. Cells outside of `pool_bytes` are ignored. All keys become kUnknown,
+  /// but those that stay with their cell keep what is under way.
   void follow(const ring::Ring& ring, uint16_t kn_slot, uint16_t worker, uint16_t workers,
               uint64_t pool_bytes);
   void clear() noexcept;

@@ -7,6 +7,7 @@
 #include "kn/awaiters.h"
 #include "kn/worker.h"
 #include "pool/cells.h"
+#include "pool/sessions.h"
 
 namespace dinomo::kn {
 
@@ -23,12 +24,15 @@ constexpr uint64_t kTakeAgainNs = 1'000'000'000;
 
 /// The writer's gate: false if the request waits until the cell says what its answer would show.
 bool Worker::may_show(Request& r, SharedKey* key) noexcept {
-  const bool quiet = pending_of(r.hash) == 0 && !key->writing;
+  // Once a write to the cell is begun others may see it, also if it is said to have failed, and
+  // until what was committed before it, of other keys, can be shown, too.
+  const bool shown = key->cell_lsn <= shown_lsn_;
+  const bool quiet = pending_of(r.hash) == 0 && shown && !key->writing;
   if (key->state == SharedKey::State::kShown && quiet && now_ns_ - key->shown_ns >= kTakeAgainNs) {
     key->state = SharedKey::State::kUnknown;
   }
   if (key->state == SharedKey::State::kShown || planted("cell-not-taken-over")) {
-    const bool wait = r.operation.opcode == wire::Opcode::kGet && key->writing;
+    const bool wait = r.operation.opcode == wire::Opcode::kGet && !shown;
     if (!wait || planted("read-while-cell-is-written")) return true;
   } else if (key->state == SharedKey::State::kUnknown && quiet) {
     take_over(r, key);
@@ -64,8 +68,7 @@ Task Worker::run_take_over(Fetch* f, pool::GlobalAddress cell) noexcept {
   Status status = f->outcome == Outcome::kFailed ? Status::kBusy : Status::kOk;
   if (ok(status) && !detaching_) {
     store(word.data(), f->outcome == Outcome::kFound ? f->address.word() : uint64_t{0});
-    status =
-        co_await write(*fabric_, cell.offset_bytes(), word, {.persistent = true}, Purpose::kCell);
+    status = co_await write(*fabric_, cell.offset_bytes(), word, {}, Purpose::kCell);
   }
   free_fetch(f);
   --tasks_;
@@ -87,9 +90,11 @@ uint64_t Worker::show_up_to(uint64_t durable) noexcept {
     const Pending& p = pending_[show_head_ % kPendingMax];
     if (p.lsn > durable) break;
     SharedKey* const key = shared_keys_.find(p.routing);
-    if (key == nullptr || !key->is_writer || !p.changes || planted("cell-not-written")) continue;
+    // Also what was begun under a ring by which this worker was the writer.
+    if (key == nullptr || !p.changes || planted("cell-not-written")) continue;
     if (key->writing || key->shown_turn == stats_.turns.get() + 1) break;
     if (key->unshown_lsn == 0) key->unshown_lsn = p.lsn;
+    key->cell_lsn = p.lsn;
     key->target = p.removes ? pool::GlobalAddress() : p.address;
   }
   uint64_t shown = show_head_ == pending_tail_
@@ -120,8 +125,7 @@ Task Worker::run_write_cell(Fetch* buffers, uint64_t routing, pool::GlobalAddres
                             pool::GlobalAddress target) noexcept {
   const MutableBytes word = buffers->bucket.first(sizeof(uint64_t));
   store(word.data(), target.word());
-  const Status status =
-      co_await write(*fabric_, cell.offset_bytes(), word, {.persistent = true}, Purpose::kCell);
+  const Status status = co_await write(*fabric_, cell.offset_bytes(), word, {}, Purpose::kCell);
   free_fetch(buffers);
   --tasks_;
   stats_.cell_writes.add();
@@ -165,6 +169,12 @@ void Worker::serve_shared_read(Request& r, const SharedKey& key) noexcept {
   defer(r);
 }
 
+/// Whether an item has expired is judged by one clock, the writer's: by another one it could be
+/// there again after it was found absent.
+bool Worker::may_expire_soon(const log::EntryHeader& h) const noexcept {
+  return h.expiry_ms != 0 && h.expiry_ms <= unix_ms_ + pool::SessionProbe::kClockSlackMs;
+}
+
 /// Whoever comes in this turn joins; later ones may know more than the cell said by then.
 Task Worker::run_shared_fetch(Fetch* f, pool::GlobalAddress cell) noexcept {
   fabric::Queue& queue = *fabric_;
@@ -177,13 +187,14 @@ Task Worker::run_shared_fetch(Fetch* f, pool::GlobalAddress cell) noexcept {
     const auto found = load<pool::IndirectionCell>(f->bucket.data());
     const pool::GlobalAddress at(found.address);
     const bool usable = at && !at.is_indirect() && at.length_bytes() != 0;
-    if (!usable || (!pool::is_cell_of(found, cell, f->hash) && !planted("cell-not-checked"))) break;
+    if (!usable || !pool::is_cell_of(found, cell, f->hash)) break;
     const Status entry = co_await read(queue, at.offset_bytes(), f->buffer.first(at.length_bytes()),
                                        Purpose::kValue);
     ++f->round_trips;
     if (!ok(entry)) co_return fail_fetch(f, entry);
     bool gone = false;  // moved or reclaimed since: the cell may say something else by now
     if (accept_entry(f, at, &gone)) {
+      if (may_expire_soon(f->entry.header)) break;
       stats_.shared_reads.add();
       stats_.shared_rts.add(f->round_trips);
       co_return finish_fetch(f, false);
@@ -199,7 +210,7 @@ Task Worker::run_shared_fetch(Fetch* f, pool::GlobalAddress cell) noexcept {
 bool Worker::is_shown(const Fetch& f) noexcept {
   if (shared_keys_.empty() || f.outcome == Outcome::kElsewhere) return true;
   const SharedKey* const key = shared_keys_.find(f.routing);
-  if (key == nullptr || !key->is_writer || pending_of(f.hash) == 0) return true;
+  if (key == nullptr || pending_of(f.hash) == 0) return true;
   if (f.outcome != Outcome::kFound) return false;
   const log::EntryHeader& h = f.entry.header;
   return h.log_id != attachment_->log_id || h.lsn <= shown_lsn_;

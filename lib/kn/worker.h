@@ -337,6 +337,7 @@ class Worker {
                       pool::GlobalAddress target) noexcept;
   void serve_shared_read(Request& request, const SharedKey& key) noexcept;
   Task run_shared_fetch(Fetch* fetch, pool::GlobalAddress cell) noexcept;
+  bool may_expire_soon(const log::EntryHeader& header) const noexcept;
   bool is_shown(const Fetch& fetch) noexcept;
 
   // session_lookup.cc

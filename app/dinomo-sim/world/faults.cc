@@ -86,6 +86,7 @@ void Faults::on_event(uint64_t argument) {
     case Fault::kLinkMend: environment_->fabric.cut(static_cast<uint16_t>(index), false); return;
     case Fault::kReplace:
       count("kn replaced");
+      awaited_.erase(static_cast<uint16_t>(index));
       cluster_->replace_kn(static_cast<uint16_t>(index));
       at(soon_ns() + scenario_.lease_ms * 3 * kMs, Fault::kCleanUp, index);
       return;
@@ -200,8 +201,10 @@ void Faults::partition(const KnNode& kn) {
 /// The KN is held for dead, rightly or not: it is fenced, its lease waited out, and another process
 /// takes its slot and its address. It may live on and not know.
 void Faults::take_over(KnNode* kn) {
-  if (fencer_.busy()) return;
   const uint16_t slot = kn->options().kn_slot;
+  // While a lease is waited out the slot is not taken over again: who replaces the first would not
+  // wait for the second.
+  if (fencer_.busy() || awaited_.contains(slot)) return;
   const uint64_t lease_ns = scenario_.lease_ms * kMs;
   const uint64_t dead_for_ns = random_.below(4 * lease_ns);
   if (random_.below(3) != 0) {
@@ -212,6 +215,7 @@ void Faults::take_over(KnNode* kn) {
   fencer_.fence(slot, [this, slot, lease_ns](bool fenced) {
     if (ended_ || !fenced) return;
     count("kn fenced");
+    awaited_.insert(slot);
     // Its clock may be slow, this one fast.
     const uint64_t wait_ns = lease_ns + lease_ns / 1'000'000 * 2 * scenario_.drift_ppm + kMs;
     at(now_ns() + wait_ns, Fault::kReplace, slot);
