@@ -98,6 +98,7 @@ Status Client::submit(const Operation& op) noexcept {
   if (!op.extras.empty()) std::memcpy(r->extras.data(), op.extras.data(), op.extras.size());
   r->kn_slot = op.kn_slot;
   r->route_hash = op.key.empty() ? 0 : routing_hash(op.key);
+  r->to_owner = false;
   r->transmissions = r->declined = r->put_off = r->timeouts = 0;
   r->sequence = 0;
   r->deadline_ns = r->first_sent_ns = r->last_sent_ns = 0;
@@ -180,13 +181,25 @@ void Client::enqueue(Request* r, uint32_t kn_index, Endpoint* to) noexcept {
   }
 }
 
-uint32_t Client::route_kn(const Request& r) const noexcept {
+uint32_t Client::route_kn(const Request& r) noexcept {
   if (r.key_bytes == 0) {  // PING, STATS
     return r.kn_slot == kAnyKn ? control_kn_ : kn_by_slot_[r.kn_slot];
   }
   if (ring_.version == 0) return kNoKn;
+  if (r.opcode == wire::Opcode::kGet && !r.to_owner && !ring_.replicated.empty()) {
+    const uint32_t replica = route_replica(r.route_hash);
+    if (replica != kNoKn) return replica;
+  }
   const uint16_t owner = ring_.owner[partition_of(r.route_hash)];
   return owner == kAnyKn ? kNoKn : kn_by_slot_[owner];
+}
+
+/// Any of the KNs that serve reads of a replicated key; kNoKn if it is not one.
+uint32_t Client::route_replica(uint64_t route_hash) noexcept {
+  const wire::ReplicatedRecord* const key = ring_.find_replicated(route_hash);
+  if (key == nullptr || key->owner_count == 0) return kNoKn;
+  const uint16_t slot = key->owners[random_.below(key->owner_count)];
+  return slot < kn_by_slot_.size() ? kn_by_slot_[slot] : kNoKn;
 }
 
 bool Client::window_open() const noexcept {

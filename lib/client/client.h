@@ -155,7 +155,8 @@ class Client {
   void requeue(Request* r) noexcept;
   void enqueue(Request* r, uint32_t kn_index, Endpoint* endpoint) noexcept;
   void hold(List* list, Request* r) noexcept;
-  uint32_t route_kn(const Request& r) const noexcept;
+  uint32_t route_kn(const Request& r) noexcept;
+  uint32_t route_replica(uint64_t route_hash) noexcept;
   void pack(uint32_t kn_index, uint32_t worker) noexcept;
   void mark_sent(Kn& kn, Request* r) noexcept;
   void expire(Request* r) noexcept;
@@ -173,6 +174,7 @@ class Client {
   Request* find(const wire::DatagramHeader& header, const wire::Message& m) noexcept;
   void on_reply(Request* r, const wire::DatagramHeader& header, const wire::Message& m) noexcept;
   void on_final(Request* r, const wire::Message& m) noexcept;
+  void on_wrong_owner(Request* r, const wire::Message& m) noexcept;
   void on_no_session(Request* r) noexcept;
   void on_session_lost(Request* r) noexcept;
   void on_retry_later(Request* r, const wire::Message& m) noexcept;

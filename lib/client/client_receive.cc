@@ -107,16 +107,29 @@ void Client::on_reply(Request* r, const wire::DatagramHeader& header,
   switch (m.status()) {
     case wire::Status::kNoSession: ++counters_.no_session; return on_no_session(r);
     case wire::Status::kSessionLost: return on_session_lost(r);
-    case wire::Status::kWrongOwner:
-      ++counters_.wrong_owner;
-      if (r->state != State::kSent) return;
-      hold(&ring_wait_, r);  // not among `declined`: see Request::put_off
-      return want_ring();
+    case wire::Status::kWrongOwner: ++counters_.wrong_owner; return on_wrong_owner(r, m);
     case wire::Status::kMoving: ++counters_.moving; return on_retry_later(r, m);
     case wire::Status::kBusy: ++counters_.busy; return on_retry_later(r, m);
     case wire::Status::kTooOld: return give_up(r, Status::kStale);
     default: return on_final(r, m);
   }
+}
+
+// A replica that cannot answer now sends to the owner of the partition; if that is whom the ring
+// says, there is nothing to learn from another ring.
+void Client::on_wrong_owner(Request* r, const wire::Message& m) noexcept {
+  if (r->state != State::kSent) return;
+  const auto hint = m.extras_as<wire::HintExtras>();
+  const uint16_t owner = ring_.owner[partition_of(r->route_hash)];
+  const bool at_replica = r->opcode == wire::Opcode::kGet && !r->to_owner &&
+                          ring_.find_replicated(r->route_hash) != nullptr;
+  if (at_replica && hint && hint->kn_slot == owner) {
+    r->to_owner = true;
+    return requeue(r);
+  }
+  r->to_owner = false;  // not among `declined`: see Request::put_off
+  hold(&ring_wait_, r);
+  want_ring();
 }
 
 void Client::on_no_session(Request* r) noexcept {

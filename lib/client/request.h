@@ -76,6 +76,7 @@ struct Request : QueueNode, Timer {
   uint8_t key_bytes = 0;
   uint8_t extra_bytes = 0;
   uint16_t kn_slot = kAnyKn;
+  bool to_owner = false;  // a GET of a replicated key that only the partition's owner can answer
   uint32_t slot = 0;
   uint32_t value_bytes = 0;
   uint32_t route = 0;  // index of the KN it was last routed to

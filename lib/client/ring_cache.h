@@ -17,7 +17,11 @@ namespace dinomo::client {
 struct RingView {
   uint32_t version = 0;  // 0: none yet
   std::vector<wire::KnRecord> kns;
-  std::array<uint16_t, kPartitions> owner{};  // KN slot; 0xffff: nobody
+  std::array<uint16_t, kPartitions> owner{};       // KN slot; 0xffff: nobody
+  std::vector<wire::ReplicatedRecord> replicated;  // by routing_hash
+
+  /// nullptr if only the owner of its partition serves the key.
+  const wire::ReplicatedRecord* find_replicated(uint64_t routing_hash) const noexcept;
 };
 
 class RingAssembler {
@@ -34,6 +38,8 @@ class RingAssembler {
   const RingView& view() const noexcept { return view_; }
 
  private:
+  bool add_replicated(Bytes records) noexcept;
+
   RingView view_;
   uint32_t partitions_ = 0;
 };

@@ -33,10 +33,11 @@ uint64_t entry_bytes_at(Bytes rest, uint32_t generation) noexcept {
 }  // namespace
 
 Compactor::Compactor(pool::Space& space, SegmentTable& segments, index::IndexWriter& index,
-                     uint32_t below_percent)
+                     CellTable& cells, uint32_t below_percent)
     : space_(space),
       segments_(segments),
       index_(index),
+      cells_(cells),
       segment_bytes_(space.superblock().segment_bytes),
       hash_seed_(space.superblock().hash_seed),
       node_id_(static_cast<uint8_t>(space.superblock().node_id)),
@@ -198,6 +199,7 @@ void Compactor::swing(uint64_t begin) noexcept {
   for (const Copy& copy : copies_) {
     const auto done = index_.relocate(copy.hash, copy.from, copy.to);
     if (!done || !*done) continue;
+    cells_.relocate(copy.hash, copy.from, copy.to);
     moved += copy.to.length_bytes();
     ++entries;
   }

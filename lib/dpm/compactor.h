@@ -12,7 +12,7 @@
 // again, and then no valid entry of that generation; the KN asks the index. Whatever valid entry of
 // its key a KN can ever meet at a shortcut's address is the version that the shortcut stands for:
 // every later version would have been written by the KN itself, as the owner, which replaces the
-// shortcut.
+// shortcut. The indirection cell of a replicated key is made to refer to the copy, too.
 //
 // Which segments, and when: dpm/compaction_plan.h.
 //
@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dpm/cell_table.h"
 #include "dpm/compaction_plan.h"
 #include "dpm/segment_table.h"
 #include "index/index_writer.h"
@@ -44,7 +45,7 @@ struct CompactionCounters {
 class Compactor {
  public:
   /// `below_percent`: compaction begins when less of the pool is free.
-  Compactor(pool::Space& space, SegmentTable& segments, index::IndexWriter& index,
+  Compactor(pool::Space& space, SegmentTable& segments, index::IndexWriter& index, CellTable& cells,
             uint32_t below_percent);
 
   /// Decides, takes segments. True: there are slices, so a worker is to call work().
@@ -103,6 +104,7 @@ class Compactor {
   pool::Space& space_;
   SegmentTable& segments_;
   index::IndexWriter& index_;
+  CellTable& cells_;
   const uint64_t segment_bytes_;
   const uint64_t hash_seed_;
   const uint8_t node_id_;

@@ -12,7 +12,7 @@ using pool::KnState;
 using pool::MailboxOpcode;
 
 MailboxServer::MailboxServer(pool::Space& space, SegmentTable& segments, Directory& directory,
-                             Clock& clock, Log log)
+                             CellTable& cells, Clock& clock, Log log)
     : space_(space),
       segments_(segments),
       directory_(directory),
@@ -20,7 +20,8 @@ MailboxServer::MailboxServer(pool::Space& space, SegmentTable& segments, Directo
       log_(std::move(log)),
       kn_slots_(space.superblock().kn_slots),
       workers_per_kn_(space.superblock().workers_per_kn),
-      cells_(space.superblock().mailbox_cells) {}
+      cells_(space.superblock().mailbox_cells),
+      cell_table_(cells) {}
 
 uint32_t MailboxServer::poll() {
   uint32_t events = 0;
@@ -82,6 +83,11 @@ MailboxServer::Answer MailboxServer::step(Pending* p) {
     case MailboxOpcode::kSegmentGrant: return control ? Answer{Status::kInvalid} : grant(*p);
     case MailboxOpcode::kMergeNow: return step_merge(p);
     case MailboxOpcode::kFenceKn: return control ? step_fence(*p) : Answer{Status::kInvalid};
+    case MailboxOpcode::kInstallCell: return control ? install_cell(*p) : Answer{Status::kInvalid};
+    case MailboxOpcode::kRemoveCell:
+      return {control
+                  ? cell_table_.remove(p->request.args[0], pool::GlobalAddress(p->request.args[1]))
+                  : Status::kInvalid};
     default: return {Status::kUnsupported};
   }
 }
@@ -169,6 +175,12 @@ MailboxServer::Answer MailboxServer::grant(const Pending& p) {
   log.granted.store(sequence, std::memory_order_release);
   ++counters_.grants;
   return {Status::kOk, {segments_.offset(*id), sequence, segments_.header(*id).generation}};
+}
+
+MailboxServer::Answer MailboxServer::install_cell(const Pending& p) {
+  const auto cell = cell_table_.install(p.request.args[0]);
+  if (!cell) return {cell.error()};
+  return {Status::kOk, {cell->word()}};
 }
 
 void MailboxServer::reply(const Pending& p, const Answer& answer) {

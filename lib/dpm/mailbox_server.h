@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "dpm/cell_table.h"
 #include "dpm/directory.h"
 #include "pool/mailbox.h"
 
@@ -33,8 +34,8 @@ struct MailboxCounters {
 class MailboxServer {
  public:
   using Log = std::function<void(const std::string&)>;
-  MailboxServer(pool::Space& space, SegmentTable& segments, Directory& directory, Clock& clock,
-                Log log);
+  MailboxServer(pool::Space& space, SegmentTable& segments, Directory& directory, CellTable& cells,
+                Clock& clock, Log log);
 
   /// Reads cells, carries on with pending requests, answers. Returns requests begun or answered.
   uint32_t poll();
@@ -64,6 +65,7 @@ class MailboxServer {
   Answer step_fence(const Pending& p);
   Answer step_merge(Pending* p);
   Answer grant(const Pending& p);
+  Answer install_cell(const Pending& p);
   void reply(const Pending& p, const Answer& answer);
 
   pool::Space& space_;
@@ -74,6 +76,7 @@ class MailboxServer {
   const uint32_t kn_slots_;
   const uint32_t workers_per_kn_;
   const uint32_t cells_;
+  CellTable& cell_table_;
   std::vector<Pending> pending_;
   MailboxCounters counters_;
 };

@@ -31,6 +31,7 @@ Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, 
       damage_(config.on_damage),
       segments_(space, config.reserve_segments),
       sessions_(space),
+      cells_(space),
       nobody_(std::make_unique<NobodyConnected>()) {
   if (!log_) log_ = [](const std::string&) {};
   auto* root = space.record<pool::IndexRoot>(space.superblock().index_root_offset);
@@ -41,7 +42,8 @@ Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, 
                                                 *overflow_);
   reclaimer_ = std::make_unique<index::Reclaimer>(space, *overflow_, index_->sections());
   merger_ = std::make_unique<Merger>(space, segments_, *index_, sessions_, clock);
-  compactor_ = std::make_unique<Compactor>(space, segments_, *index_, config.compact_below_percent);
+  compactor_ =
+      std::make_unique<Compactor>(space, segments_, *index_, cells_, config.compact_below_percent);
   expirer_ = std::make_unique<Expirer>(space, segments_, *index_, merger_->counters(),
                                        config.expiry_grace_ms);
   merges_ = std::make_unique<MergePool>(*merger_, config.merge_workers);
@@ -84,6 +86,7 @@ Status Service::recover(std::string* why) {
   };
   RecoveryPhases& phases = report_.phases;
   begin_boot();
+  cells_.start();
   Recovery recovery{space_, segments_, *merges_, damage_, report_};
   const std::vector<uint32_t> damaged = segments_.load();
   rebuild_headers(recovery, damaged);
@@ -143,7 +146,8 @@ void Service::count_torn_tails() noexcept {
 void Service::serve(fabric::Target& target) {
   target_ = &target;
   directory_ = std::make_unique<Directory>(space_, segments_, *merges_, target, clock_, logs_);
-  mailboxes_ = std::make_unique<MailboxServer>(space_, segments_, *directory_, clock_, log_);
+  mailboxes_ =
+      std::make_unique<MailboxServer>(space_, segments_, *directory_, cells_, clock_, log_);
 }
 
 void Service::beat() noexcept {
@@ -259,6 +263,7 @@ ServiceStats Service::stats() {
   s.index_buckets = index_->table().buckets();
   if (const pool::TableRef next = index_->next_table()) s.index_next_buckets = next.buckets();
   s.resize = resizer_->counters();
+  s.replicated_keys = cells_.installed();
   s.session_evictions = sessions_.evictions();
   if (mailboxes_ != nullptr) s.mailbox = mailboxes_->counters();
   s.recovery = report_;

@@ -62,6 +62,7 @@ struct ServiceStats {
   uint64_t index_buckets = 0;
   uint64_t index_next_buckets = 0;  // of the table that a resize fills, 0 none
   index::ResizeCounters resize;
+  uint64_t replicated_keys = 0;  // that have a cell
   uint64_t session_evictions = 0;
   MailboxCounters mailbox;
   RecoveryReport recovery;
@@ -95,6 +96,7 @@ class Service {
   index::IndexWriter& index() noexcept { return *index_; }
   index::Resizer& resizer() noexcept { return *resizer_; }
   SegmentTable& segments() noexcept { return segments_; }
+  CellTable& cells() noexcept { return cells_; }
 
  private:
   Service(pool::Space& space, Clock& clock, const ServiceConfig& config, Log log);
@@ -120,6 +122,7 @@ class Service {
   std::unique_ptr<index::Reclaimer> reclaimer_;
   std::unique_ptr<index::Resizer> resizer_;  // after recovery
   SessionTable sessions_;
+  CellTable cells_;
   std::unique_ptr<Merger> merger_;
   std::unique_ptr<Compactor> compactor_;
   std::unique_ptr<Expirer> expirer_;

@@ -22,6 +22,7 @@ const char* purpose_name(Purpose p) noexcept {
     case Purpose::kLog: return "log";
     case Purpose::kMailbox: return "mailbox";
     case Purpose::kControl: return "control";
+    case Purpose::kCell: return "cell";
   }
   return "unknown";
 }

@@ -43,8 +43,9 @@ enum class Purpose : uint8_t {
   kLog,      // group commit
   kMailbox,  // requests to the DPM and polling for their replies
   kControl,  // heartbeat, directory, merge progress
+  kCell,     // indirection cells of replicated keys
 };
-inline constexpr size_t kPurposes = 5;
+inline constexpr size_t kPurposes = 6;
 const char* purpose_name(Purpose p) noexcept;
 
 struct PurposeCounters {

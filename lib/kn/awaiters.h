@@ -6,26 +6,51 @@
 
 namespace dinomo::kn {
 
-/// Until everything up to `lsn` is durable. False if the log failed or the worker detaches.
+/// Until everything up to `lsn` is durable and shown. False if the log failed or the worker
+/// detaches.
 class [[nodiscard]] Worker::DurableAwaiter {
  public:
   DurableAwaiter(Worker& worker, uint64_t lsn) noexcept : worker_(worker) { waiter_.lsn = lsn; }
   DurableAwaiter(const DurableAwaiter&) = delete;
   DurableAwaiter& operator=(const DurableAwaiter&) = delete;
 
-  bool await_ready() const noexcept { return worker_.log_->durable_lsn() >= waiter_.lsn; }
+  bool await_ready() const noexcept { return worker_.shown_lsn_ >= waiter_.lsn; }
   void await_suspend(std::coroutine_handle<> handle) noexcept {
     waiter_.handle = handle;
     *worker_.lsn_waiters_end_ = &waiter_;
     worker_.lsn_waiters_end_ = &waiter_.next;
   }
   bool await_resume() const noexcept {
-    return worker_.log_->durable_lsn() >= waiter_.lsn && !worker_.detaching_;
+    return worker_.shown_lsn_ >= waiter_.lsn && !worker_.detaching_;
   }
 
  private:
   Worker& worker_;
   LsnWaiter waiter_;
+};
+
+/// A fetch from the index, which its owner frees afterwards.
+class [[nodiscard]] Worker::FetchAwaiter {
+ public:
+  FetchAwaiter(Worker& worker, Fetch* fetch) noexcept : worker_(worker), fetch_(fetch) {}
+  FetchAwaiter(const FetchAwaiter&) = delete;
+  FetchAwaiter& operator=(const FetchAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<> handle) noexcept {
+    fetch_->parent = handle;
+    fetch_->kept = true;
+    const Task task = worker_.run_fetch(fetch_, {});
+    if (task.started) return true;  // `this` may be gone by now
+    fetch_->parent = {};
+    fetch_->outcome = Outcome::kFailed;
+    return false;
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  Worker& worker_;
+  Fetch* fetch_;
 };
 
 /// The live item of a key, if it has one: from the cache, or by a fetch of its own.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Reads that need the pool: through a shortcut (1 round trip), from the unmerged entries (1), or by
 // the index (2: bucket and entry; 1 if the key is absent).
+#include <algorithm>
+
 #include "common/planted.h"
 #include "kn/awaiters.h"
 #include "kn/worker.h"
@@ -11,7 +13,14 @@ using fabric::Purpose;
 
 namespace {
 constexpr uint64_t kRootFreshNs = 1'000'000;  // while a resize is under way the root is read again
+
+/// The KnRecord of a member, where it lies in the ring; empty if the ring does not know the KN.
+Bytes record_of(const ring::Ring& ring, uint16_t kn_slot) noexcept {
+  const auto found = std::ranges::find(ring.kns, kn_slot, &wire::KnRecord::kn_slot);
+  return found != ring.kns.end() ? object_bytes(*found) : Bytes();
 }
+
+}  // namespace
 
 Worker::Fetch* Worker::find_fetch(uint64_t hash, Bytes key) noexcept {
   for (Fetch* f = fetch_buckets_[hash % kFetchBuckets]; f != nullptr; f = f->next) {
@@ -28,7 +37,8 @@ Worker::Fetch* Worker::new_fetch(uint64_t hash, uint64_t cache_hash, Bytes key) 
   f->cache_hash = cache_hash;
   std::ranges::copy(key, f->key.begin());
   f->key_bytes = static_cast<uint8_t>(key.size());
-  f->stale = false;
+  f->stale = f->kept = false;
+  f->routing = 0;
   f->outcome = Outcome::kFailed;
   f->from = LatencyClass::kGetMiss;
   f->round_trips = 0;
@@ -65,6 +75,7 @@ bool Worker::fetch_for(const Request& r, pool::GlobalAddress shortcut) noexcept 
   const bool join = fetch != nullptr;
   if (!join) fetch = new_fetch(r.hash, r.cache_hash, r.operation.key);
   if (fetch == nullptr) return false;
+  fetch->routing = r.routing;
   free_waiters_ = waiter->next;
   waiter->to = reply_to(r);
   waiter->next = fetch->waiters;
@@ -212,9 +223,24 @@ void Worker::reply_failed(const ReplyTo& to, Status status) noexcept {
   replies_.add(to, wire::Status::kBusy, object_bytes(hint));
 }
 
+/// The owner of the partition, if this worker has a ring still.
+void Worker::reply_elsewhere(const ReplyTo& to, uint64_t routing) noexcept {
+  wire::HintExtras hint{};
+  hint.kn_slot = ring_ != nullptr ? ring_->owner_of(routing) : pool::kNoOwner;
+  hint.worker = static_cast<uint16_t>(worker_of(routing, config_.workers));
+  // A client of the native protocol has the addresses from RING; a front end has nobody to ask.
+  const bool tells = to.front_end != nullptr && ring_ != nullptr;
+  const Bytes where = tells ? record_of(*ring_, hint.kn_slot) : Bytes();
+  replies_.add(to, wire::Status::kWrongOwner, object_bytes(hint), where);
+}
+
 /// Fills the cache if nothing newer became durable meanwhile, answers who waited, frees the fetch.
 void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
   const cache::ItemMeta meta = meta_of(*f);
+  if (f->waiters != nullptr && !is_shown(*f)) {
+    f->outcome = Outcome::kFailed;
+    f->status = Status::kBusy;
+  }
   if (f->outcome == Outcome::kFound && !f->stale && serving()) {
     if (by_shortcut) {
       dac_->fill_shortcut_hit(f->cache_hash, f->key_view(), f->entry.value, meta, f->address);
@@ -233,12 +259,14 @@ void Worker::finish_fetch(Fetch* f, bool by_shortcut) noexcept {
       case Outcome::kFound: reply_value(w->to, f->entry.value, meta); break;
       case Outcome::kAbsent: replies_.add(w->to, wire::Status::kNotFound); break;
       case Outcome::kFailed: reply_failed(w->to, f->status); break;
+      case Outcome::kElsewhere: reply_elsewhere(w->to, f->routing); break;
     }
     w->next = free_waiters_;
     free_waiters_ = w;
   }
+  const bool kept = f->kept;
   if (f->parent) f->parent.resume();
-  free_fetch(f);
+  if (!kept) free_fetch(f);
 }
 
 }  // namespace dinomo::kn

@@ -33,6 +33,9 @@ void Worker::take_ring() noexcept {
   leaving_lsn_ = 0;
   served_ = now;
   ring_version_ = ring_->version;
+  shared_keys_.follow(*ring_, attachment_->kn_slot, config_.worker, config_.workers,
+                      attachment_->superblock.pool_bytes);
+  show_head_ = pending_head_;
   if (leaving_.none()) ring_settled_.store(ring_version_, std::memory_order_release);
 }
 

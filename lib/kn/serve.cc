@@ -23,12 +23,6 @@ bool is_control(wire::Opcode op) noexcept {
   return op >= wire::Opcode::kHello && op <= wire::Opcode::kStats;
 }
 
-/// The KnRecord of a member, where it lies in the ring; empty if the ring does not know the KN.
-Bytes record_of(const ring::Ring& ring, uint16_t kn_slot) noexcept {
-  const auto found = std::ranges::find(ring.kns, kn_slot, &wire::KnRecord::kn_slot);
-  return found != ring.kns.end() ? object_bytes(*found) : Bytes();
-}
-
 }  // namespace
 
 ReplyTo Worker::reply_to(const Request& r) const noexcept {
@@ -227,35 +221,48 @@ void Worker::locate(Request* r) noexcept {
 }
 
 /// Refuses what this worker must not or cannot serve now.
-bool Worker::admit(const Request& r) noexcept {
+bool Worker::admit(Request& r) noexcept {
   if (!serving() || (!lease_valid_ && !planted("lease-not-checked")) || ring_ == nullptr) {
     stats_.refused_lease.add();
     declined_ |= ring_ == nullptr;
     refuse(r, wire::Status::kBusy, kNotServingRetryUs);
     return false;
   }
+  return is_own(r);
+}
+
+void Worker::refuse_moving(const Request& r) noexcept {
+  stats_.refused_moving.add();
+  refuse(r, wire::Status::kMoving, kMovingRetryUs);
+}
+
+/// What is not this worker's is refused, unless it is a read of a replicated key; what is a
+/// replicated key's may have to wait.
+bool Worker::is_own(Request& r) noexcept {
   const uint16_t owner = ring_->owner_of(r.routing);
   const uint32_t worker = worker_of(r.routing, config_.workers);
+  SharedKey* const shared = shared_keys_.empty() ? nullptr : shared_keys_.find(r.routing);
   if (owner == attachment_->kn_slot && worker == config_.worker) {
-    if (ring_allows(r.routing) || planted("moving-served")) return true;
-    stats_.refused_moving.add();
-    refuse(r, wire::Status::kMoving, kMovingRetryUs);
-    return false;
+    if (!ring_allows(r.routing) && !planted("moving-served")) {
+      refuse_moving(r);
+      return false;
+    }
+    heat_.note(r.routing, r.hash);
+    return shared == nullptr || !shared->is_writer || may_show(r, shared);
   }
   if (planted("owner-not-checked")) return true;
+  // Also while the partition has no owner: the cell stays as the last one left it.
+  if (shared != nullptr && shared->reads && r.operation.opcode == wire::Opcode::kGet) {
+    heat_.note(r.routing, r.hash);
+    serve_shared_read(r, *shared);
+    return false;
+  }
   if (owner == pool::kNoOwner) {  // whoever asks elsewhere hears the same
-    stats_.refused_moving.add();
-    refuse(r, wire::Status::kMoving, kMovingRetryUs);
+    refuse_moving(r);
     return false;
   }
   stats_.refused_owner.add();
-  wire::HintExtras hint{};
-  hint.kn_slot = owner;
-  hint.worker = static_cast<uint16_t>(worker);
-  const ReplyTo to = reply_to(r);
-  // A client of the native protocol has the addresses from RING; a front end has nobody to ask.
-  const Bytes where = to.front_end != nullptr ? record_of(*ring_, owner) : Bytes();
-  replies_.add(to, wire::Status::kWrongOwner, object_bytes(hint), where);
+  reply_elsewhere(reply_to(r), r.routing);
   return false;
 }
 

@@ -15,8 +15,6 @@ constexpr uint32_t kCountBits = 7;
 constexpr uint32_t kWorkerBits = 7;
 constexpr uint32_t kSlotBits = 10;
 constexpr uint32_t kBirthShift = kCountBits + kWorkerBits + kSlotBits;
-// The clocks of KNs may differ by this much.
-constexpr uint64_t kClockSlackMs = 5000;
 static_assert(kBirthShift == 24 && ingress::kWorkersMax <= 1 << kWorkerBits);
 
 }  // namespace
@@ -173,7 +171,7 @@ void Sessions::adopt(uint32_t slot, Bytes record) noexcept {
 
 void Sessions::distrust(uint64_t unix_ms) noexcept {
   ++distrusts_;
-  const uint64_t until_unix_ms = unix_ms + kClockSlackMs;
+  const uint64_t until_unix_ms = unix_ms + pool::kClockSlackMs;
   if (until_unix_ms > SessionIssuer::kEpochUnixMs) {
     horizon_ms_ = std::max(horizon_ms_, until_unix_ms - SessionIssuer::kEpochUnixMs);
   }

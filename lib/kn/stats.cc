@@ -92,6 +92,15 @@ constexpr WorkerMetric kWorkerMetrics[] = {
      &S::stale_shortcuts},
     {{"", "index_retries", kCounter, Unit::kNone, "lookups that had to begin anew"},
      &S::index_retries},
+    {{"", "shared_reads", kCounter, Unit::kNone, "GETs of replicated keys that another KN writes"},
+     &S::shared_reads},
+    {{"", "shared_rts", kCounter, Unit::kNone, "round trips of shared_reads"}, &S::shared_rts},
+    {{"", "shared_elsewhere", kCounter, Unit::kNone, "such GETs sent on to the KN that writes"},
+     &S::shared_elsewhere},
+    {{"", "cell_writes", kCounter, Unit::kNone, "cells written after a commit, one RT each"},
+     &S::cell_writes},
+    {{"", "cells_taken", kCounter, Unit::kNone, "replicated keys taken over as their writer"},
+     &S::cells_taken},
     {{"", "fetch_errors", kCounter, Unit::kNone, "lookups that failed: pool not reachable"},
      &S::fetch_errors},
     {{"", "lookups_in_flight", kGauge, Unit::kNone, "remote lookups under way now"},
@@ -204,6 +213,7 @@ const char* latency_class_name(LatencyClass c) noexcept {
     case LatencyClass::kGetUnmerged: return "get_unmerged";
     case LatencyClass::kGetMiss: return "get_miss";
     case LatencyClass::kGetAbsent: return "get_absent";
+    case LatencyClass::kGetShared: return "get_shared";
     case LatencyClass::kPut: return "put";
     case LatencyClass::kDelete: return "delete";
     case LatencyClass::kConditional: return "conditional";
@@ -218,6 +228,7 @@ const char* latency_class_help(LatencyClass c) noexcept {
     case LatencyClass::kGetUnmerged: return "GETs answered from the KN's own unmerged log, 1 RT";
     case LatencyClass::kGetMiss: return "GETs answered by way of the index, 2 RTs or more";
     case LatencyClass::kGetAbsent: return "GETs of keys that have no item, 1 RT or more";
+    case LatencyClass::kGetShared: return "GETs of replicated keys that another KN writes, 2 RTs";
     case LatencyClass::kPut: return "PUTs until they are durable, 1 RT a batch";
     case LatencyClass::kDelete: return "DELETEs until they are durable";
     case LatencyClass::kConditional: return "other mutations until they are durable";

@@ -27,11 +27,12 @@ enum class LatencyClass : uint8_t {
   kGetUnmerged,  // 1: from this KN's own log, not merged yet
   kGetMiss,      // 2 or more
   kGetAbsent,    // 1 or more
+  kGetShared,    // 2: a replicated key, through its cell
   kPut,          // 1 for a whole batch
   kDelete,
   kConditional,  // all other mutations
 };
-inline constexpr size_t kLatencyClasses = 8;
+inline constexpr size_t kLatencyClasses = 9;
 
 /// Operations that took long: of one kind, received in one turn and answered in another.
 struct SlowOperations {
@@ -95,6 +96,9 @@ struct WorkerStats {
   Counter value_hits, shortcut_hits, unmerged_hits, misses, absent, joined, expired;
   Counter shortcut_rts, unmerged_rts, miss_rts, absent_rts;  // round trips these took
   Counter stale_shortcuts, index_retries, fetch_errors;
+  // replicated keys: reads through a cell and what they took, reads sent to the writer, cells
+  // written after a group commit, and when this KN became the writer
+  Counter shared_reads, shared_rts, shared_elsewhere, cell_writes, cells_taken;
   // log
   Counter commits, entries, log_bytes, segments, unmerged_entries, unmerged_segments;
   // cache

@@ -43,6 +43,7 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       ingress_(queue),
       clock_(clock),
       shared_(shared),
+      heat_(config.worker),
       unmerged_(config.unmerged_log2),
       partitions_(kPartitions),
       admission_(config.queue_wait_us),
@@ -95,7 +96,9 @@ Worker::~Worker() = default;
 bool Worker::serving() const noexcept { return attachment_ != nullptr && !detaching_; }
 
 bool Worker::busy() const noexcept {
-  return backlog_.size() != 0 || (fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted()));
+  return backlog_.size() != 0 ||
+         (fabric_ && (fabric_->in_flight() != 0 || log_->uncommitted() ||
+                      (shown_lsn_ < log_->durable_lsn() && pending_head_ != pending_tail_)));
 }
 
 bool Worker::waiting() const noexcept {
@@ -120,6 +123,7 @@ uint32_t Worker::poll() noexcept {
   follow_index_root();
   follow_ring();
   follow_cache_budget();
+  heat_.follow();
 
   read_calendar();
   // Those that wait have come before those that come now.
@@ -220,6 +224,7 @@ void Worker::attach(const Attachment* attachment) noexcept {
   served_.reset();
   leaving_.reset();
   leaving_lsn_ = 0;
+  shared_keys_.clear();
   locks_.clear();
   pending_keys_.fill(0);
   segment_requested_ = merge_watch_running_ = false;
@@ -243,7 +248,8 @@ void Worker::attach(const Attachment* attachment) noexcept {
           },
           fabric_.get(), staging_);
       log_->note_merged(attachment->merged_sequence);
-      merged_lsn_ = attachment->first_lsn - 1;
+      merged_lsn_ = shown_lsn_ = attachment->first_lsn - 1;
+      show_head_ = pending_head_;
       // Before the first one there is nothing that this worker could have forgotten.
       if (was_attached_) sessions_.start_over(clock_->unix_ms());
       was_attached_ = true;

@@ -11,9 +11,10 @@
 // from its look at the item until what it wrote is durable: later writes of the key wait.
 //
 // Files: worker.cc (turn, attach), ring_change.cc (hand-over), strangers.cc (who may ask), serve.cc
-// (requests), read_path.cc, write_path.cc (the log), conditional.cc (mutations), session_lookup.cc.
-// Other protocols on the lcore: front_end.h. Thread rule: everything but the constructor and the
-// *_for_control functions runs on one lcore. No locks, no allocation after attach, no exceptions.
+// (requests), read_path.cc, write_path.cc (the log), conditional.cc (mutations), session_lookup.cc,
+// shared_path.cc (replicated keys: shared_keys.h). Other protocols on the lcore: front_end.h. Thread
+// rule: everything but the constructor and the *_for_control functions runs on one lcore. No locks,
+// no allocation after attach, no exceptions.
 #pragma once
 
 #include <algorithm>
@@ -40,12 +41,14 @@
 #include "kn/operation.h"
 #include "kn/replies.h"
 #include "kn/sessions.h"
+#include "kn/shared_keys.h"
 #include "kn/stats.h"
 #include "kn/task.h"
 #include "log/log_writer.h"
 #include "log/unmerged.h"
 #include "pool/format.h"
 #include "ring/ring.h"
+#include "telemetry/heavy_hitters.h"
 
 struct rte_rcu_qsbr;
 
@@ -159,6 +162,8 @@ class Worker {
   }
   /// What it serves as of its last turn, for tests that run on its thread.
   const std::bitset<kPartitions>& served() const noexcept { return served_; }
+  /// Which keys are asked for most; the control lcore is its reader.
+  telemetry::HeavyHitters& heat_for_control() noexcept { return heat_; }
   /// kOk while the log can be written; otherwise the KN has to register again.
   Status log_status_for_control() const noexcept { return log_status_.load(); }
 
@@ -221,7 +226,12 @@ class Worker {
     Waiter* next = nullptr;
   };
 
-  enum class Outcome : uint8_t { kFound, kAbsent, kFailed };
+  enum class Outcome : uint8_t {
+    kFound,
+    kAbsent,
+    kFailed,
+    kElsewhere,  // the writer of the replicated key knows
+  };
 
   /// One remote lookup of a key; concurrent reads of the key share it.
   struct Fetch {
@@ -230,9 +240,11 @@ class Worker {
     std::array<std::byte, pool::kKeyBytesMax> key;
     uint8_t key_bytes = 0;
     bool stale = false;  // a write became durable since: do not fill, do not join
+    bool kept = false;   // its parent frees it
     Outcome outcome = Outcome::kFailed;
     LatencyClass from = LatencyClass::kGetMiss;  // where it was answered from
     Status status = Status::kOk;                 // why it failed
+    uint64_t routing = 0;
     uint32_t round_trips = 0;
     MutableBytes buffer;  // registered; holds an entry
     MutableBytes bucket;  // registered; holds an index bucket
@@ -253,12 +265,15 @@ class Worker {
   struct Pending {
     uint64_t lsn = 0;
     uint64_t hash = 0;
+    uint64_t routing = 0;
     pool::GlobalAddress address;
     const std::byte* entry = nullptr;  // in the log's staging
     ReplyTo to;
     uint32_t session_cell = 0;
     uint16_t partition = 0;
     bool holds_key = false;
+    bool changes = false;  // the item; else it is an outcome only
+    bool removes = false;  // the item
   };
 
   /// What of one partition concerns its being handed over.
@@ -290,6 +305,7 @@ class Worker {
 
   class DurableAwaiter;
   class LookupAwaiter;
+  class FetchAwaiter;
 
   Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, Shared* shared,
          std::unique_ptr<cache::Dac> dac) noexcept;
@@ -342,7 +358,8 @@ class Worker {
   void locate(Request* request) noexcept;
   void serve_chunk() noexcept;
   void serve(Request& request) noexcept;
-  bool admit(const Request& request) noexcept;
+  bool admit(Request& request) noexcept;
+  bool is_own(Request& request) noexcept;
   void serve_get(Request& request) noexcept;
   void serve_ring(const Request& request) noexcept;
   void serve_stats(const Request& request) noexcept;
@@ -352,6 +369,7 @@ class Worker {
   bool retain(Request* request) noexcept;
   void drop_reference(Retained* kept) noexcept;
   void refuse(const Request& request, wire::Status status, uint32_t retry_us = 0) noexcept;
+  void refuse_moving(const Request& request) noexcept;
   ReplyTo reply_to(const Request& request) const noexcept;
 
   // strangers.cc
@@ -369,6 +387,7 @@ class Worker {
   bool adopt_root(const pool::IndexRoot& root, pool::TableRef table) noexcept;
   void fail_fetch(Fetch* fetch, Status status) noexcept;
   void reply_failed(const ReplyTo& to, Status status) noexcept;
+  void reply_elsewhere(const ReplyTo& to, uint64_t routing) noexcept;
   void free_fetch(Fetch* fetch) noexcept;
   void mark_stale(uint64_t hash) noexcept;
   void reply_value(const ReplyTo& to, Bytes value, const cache::ItemMeta& meta) noexcept;
@@ -393,6 +412,21 @@ class Worker {
   bool conclude(const Request& request, const Decision& decision, uint32_t session_cell) noexcept;
   Task run_repeated_read(Request request, uint64_t version) noexcept;
 
+  // shared_path.cc
+  bool may_show(Request& request, SharedKey* key) noexcept;
+  void begin_cell_task(uint64_t routing) noexcept;
+  void end_cell_task(uint64_t routing) noexcept;
+  void take_over(const Request& request, SharedKey* key) noexcept;
+  Task run_take_over(Fetch* fetch, pool::GlobalAddress cell) noexcept;
+  uint64_t show_up_to(uint64_t durable) noexcept;
+  void write_cell(SharedKey* key) noexcept;
+  Task run_write_cell(Fetch* buffers, uint64_t routing, pool::GlobalAddress cell,
+                      pool::GlobalAddress target) noexcept;
+  void serve_shared_read(Request& request, const SharedKey& key) noexcept;
+  Task run_shared_fetch(Fetch* fetch, pool::GlobalAddress cell) noexcept;
+  bool may_expire_soon(const log::EntryHeader& header) const noexcept;
+  bool is_shown(const Fetch& fetch) noexcept;
+
   // session_lookup.cc
   void look_up_session(uint64_t session) noexcept;
   Task run_session_lookup(Fetch* buffers, uint64_t session) noexcept;
@@ -406,6 +440,7 @@ class Worker {
   Clock* clock_;
   Shared* shared_;
   WorkerStats stats_;
+  telemetry::HeavyHitters heat_;
   bool stats_unpublished_ = false;
   log::LogWriterCounters log_before_;  // of earlier attachments
   std::array<fabric::PurposeCounters, fabric::kPurposes> fabric_before_{};
@@ -480,6 +515,9 @@ class Worker {
   uint64_t pending_head_ = 0;
   uint64_t pending_tail_ = 0;
   std::array<uint16_t, kPendingKeys> pending_keys_{};  // how many in pending_, by low bits of hash
+  uint64_t show_head_ = 0;  // in pending_: first one whose cell, if it has any, nobody writes yet
+  uint64_t shown_lsn_ = 0;  // what was settled: read by whoever asks, and acknowledged
+  SharedKeys shared_keys_;
   KeyLocks locks_;
   std::vector<std::byte> scratch_;  // where decide() makes values
   std::vector<Deferred> deferred_;  // ring

@@ -47,12 +47,15 @@ Status Worker::append(const Request& r, const Decision& decision, uint32_t sessi
   assert(pending_tail_ - pending_head_ < kPendingMax);
   pending_[pending_tail_++ % kPendingMax] = Pending{appended->lsn,
                                                     r.hash,
+                                                    r.routing,
                                                     appended->address,
                                                     appended->entry,
                                                     reply_to(r),
                                                     session_cell,
                                                     static_cast<uint16_t>(partition_of(r.routing)),
-                                                    holds_key};
+                                                    holds_key,
+                                                    writes,
+                                                    decision.remove};
   ++partition(r.routing).busy;
   if (writes) {
     ++pending_of(r.hash);
@@ -65,15 +68,22 @@ Status Worker::append(const Request& r, const Decision& decision, uint32_t sessi
 void Worker::settle_durable() noexcept {
   if (!log_) return;
   const uint64_t durable = log_->durable_lsn();
+  const uint64_t shown = shared_keys_.empty() ? durable : show_up_to(durable);
   if (pending_head_ != pending_tail_ && lease_valid_) {
     // Asked again here: the turn may have been long.
     lease_valid_ = clock_->now_ns() < shared_->lease_deadline_ns.load(std::memory_order_relaxed);
   }
-  while (pending_head_ != pending_tail_ && pending_[pending_head_ % kPendingMax].lsn <= durable) {
+  while (pending_head_ != pending_tail_ && pending_[pending_head_ % kPendingMax].lsn <= shown) {
     settle(pending_[pending_head_++ % kPendingMax]);
   }
-  log_->release_durable();
-  while (lsn_waiters_ != nullptr && lsn_waiters_->lsn <= durable) {
+  show_head_ = std::max(show_head_, pending_head_);
+  shown_lsn_ = std::max(shown_lsn_, shown);
+  if (shown == durable || pending_head_ == pending_tail_) {
+    log_->release_durable();
+  } else {
+    log_->release_before(pending_[pending_head_ % kPendingMax].entry);
+  }
+  while (lsn_waiters_ != nullptr && lsn_waiters_->lsn <= shown) {
     LsnWaiter* w = lsn_waiters_;
     lsn_waiters_ = w->next;
     if (lsn_waiters_ == nullptr) lsn_waiters_end_ = &lsn_waiters_;

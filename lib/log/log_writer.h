@@ -10,7 +10,7 @@
 // newer one and the DPM would never hear of the newest entries. Therefore one hint is in flight at
 // a time; what was committed meanwhile is told by the next one, at a turn's commit().
 //
-// The staging ring keeps an entry until release_durable() after its commit completed, so
+// The staging ring keeps an entry until it is released after its commit completed, so
 // `Appended::entry` stays readable until then. Cost: one round trip a batch (one more for each
 // segment end in it). Thread rule: the owning worker. No allocation after construction.
 #pragma once
@@ -76,6 +76,12 @@ class LogWriter {
   uint64_t durable_lsn() const noexcept { return durable_lsn_; }
   /// Lets staging be reused for what is durable: entries appended up to durable_lsn() are gone.
   void release_durable() noexcept { staging_tail_ = staging_durable_; }
+  /// The same for what was appended before `entry`, which is durable and still needed.
+  void release_before(const std::byte* entry) noexcept {
+    const auto at = static_cast<uint64_t>(entry - staging_.data());
+    const uint64_t size = staging_.size();
+    staging_tail_ += (at + size - staging_tail_ % size) % size;
+  }
   /// commit() has something to post: appended entries, or a tail hint.
   bool uncommitted() const noexcept { return ok(failure_) && (extent_count_ != 0 || hint_due()); }
   bool idle() const noexcept { return durable_lsn_ == last_lsn(); }

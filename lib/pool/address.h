@@ -32,8 +32,9 @@ class GlobalAddress {
                          static_cast<uint64_t>(generation & 0xff) << kGenerationShift |
                          static_cast<uint64_t>(node) << kNodeShift);
   }
-  static constexpr GlobalAddress indirect(uint8_t node, uint64_t offset_bytes) noexcept {
-    return GlobalAddress(direct(node, offset_bytes, kUnitBytes, 0).word_ | kIndirectBit);
+  static constexpr GlobalAddress indirect(uint8_t node, uint64_t offset_bytes,
+                                          uint32_t generation = 0) noexcept {
+    return GlobalAddress(direct(node, offset_bytes, kUnitBytes, generation).word_ | kIndirectBit);
   }
 
   constexpr uint64_t word() const noexcept { return word_; }

@@ -258,8 +258,8 @@ enum class MailboxOpcode : uint16_t {
   kSegmentGrant = 2,  // reply: segment offset, sequence, generation
   kMergeNow = 3,      // args: first log id, count, LSN. reply when merged up to it
   kFenceKn = 4,       // args: KN slot, incarnation. reply when sealed and merged
-  kInstallCell = 5,   // args: key hash, address. reply: cell address
-  kRemoveCell = 6,    // args: key hash, cell address
+  kInstallCell = 5,   // args: key hash. reply: cell address
+  kRemoveCell = 6,    // args: key hash, cell address. reply when nobody believes it any more
   kDeregister = 7,    // orderly leave: seal and merge this KN's logs
 };
 
@@ -312,9 +312,9 @@ struct alignas(64) SegmentHeader {
 static_assert(sizeof(SegmentHeader) == 128 && offsetof(SegmentHeader, checksum) == 56);
 static_assert(offsetof(SegmentHeader, state) == 64);
 
-/// Shared ownership of one hot key: the index slot points here, `address` at the entry.
+/// Of a hot key that several KNs may read: beside the index (kn/shared_keys.h).
 struct alignas(64) IndirectionCell {
-  uint64_t address;  // global address, changed by CAS by any owner
+  uint64_t address;  // of the newest entry that is shown, 0: ask the writer. Never torn
   uint64_t key_hash;
   uint64_t generation;
   std::array<uint64_t, 4> reserved;

@@ -18,6 +18,8 @@
 namespace dinomo::pool {
 
 inline constexpr uint32_t kSessionProbe = 16;
+/// Dates of KNs may differ by this much.
+inline constexpr uint64_t kClockSlackMs = 5000;
 
 /// Session id (made by a KN at HELLO): birth in ms since 2020 (bits 24..63), KN slot (14..23),
 /// worker (7..13), count (0..6).

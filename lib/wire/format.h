@@ -112,7 +112,8 @@ struct TouchExtras {  // TOUCH GAT
 struct RingExtras {   // default: all 0
   uint16_t first_kn;  // first KN record wanted
   uint16_t first_partition;
-  uint32_t reserved;
+  uint16_t first_replicated;  // once all partitions are there
+  uint16_t reserved;
 };
 struct HelloExtras {
   uint32_t window;  // mutations in flight that the client would like
@@ -161,8 +162,10 @@ static_assert(sizeof(HelloExtras) == 16 && sizeof(HelloReply) == 64);
 /// bytes of UDP payload (by a value of zeros).
 inline constexpr size_t kHelloBytesMin = 128;
 
-/// Value of a RING reply: RingPage, kn_count KnRecords, partition_count owner slots (uint16 each).
-/// The client asks again with larger firsts until it has kn_total records and 4096 partitions.
+/// Value of a RING reply: RingPage, kn_count KnRecords, partition_count owner slots (uint16 each),
+/// and in the rest ReplicatedRecords, if the page ends with the last partition or was asked for
+/// from behind it. The client asks again with larger firsts until it has kn_total records, 4096
+/// partitions and replicated_total replicated keys.
 struct RingPage {
   uint32_t ring_version;
   uint16_t kn_total;
@@ -170,9 +173,19 @@ struct RingPage {
   uint16_t kn_count;
   uint16_t first_partition;
   uint16_t partition_count;
-  uint16_t reserved;
+  uint16_t replicated_total;
 };
 static_assert(sizeof(RingPage) == 16);
+inline constexpr size_t kReplicasMax = 16;
+/// A key that several KNs serve reads of; mutations go to the owner of its partition.
+struct ReplicatedRecord {
+  uint64_t routing_hash;
+  uint16_t number;  // from 0, in the ring's order
+  uint16_t owner_count;
+  std::array<uint16_t, kReplicasMax> owners;  // KN slots
+  uint32_t reserved;
+};
+static_assert(sizeof(ReplicatedRecord) == 48);
 struct KnRecord {
   std::array<uint8_t, 16> address;  // IPv6, or IPv4 mapped
   uint16_t kn_slot;

@@ -58,6 +58,10 @@ std::string check_worker(const std::string& who, const kn::WorkerStats& s, bool 
   if (s.absent_rts.get() < absent || (exact && s.absent_rts.get() * 10 > absent * 11)) {
     return wrong("absent keys", absent, s.absent_rts.get());
   }
+  const uint64_t shared = s.shared_reads.get();
+  if (s.shared_rts.get() < 2 * shared || (exact && s.shared_rts.get() * 10 > shared * 21)) {
+    return wrong("reads through a cell", shared, s.shared_rts.get());
+  }
   return {};
 }
 

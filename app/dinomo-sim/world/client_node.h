@@ -43,6 +43,9 @@ struct ClientOptions {
 
 class ClientNode {
  public:
+  /// Lower numbers are asked for more often.
+  static std::string key_name(uint64_t key) { return "key" + std::to_string(key); }
+
   ClientNode(Environment* environment, const ClientOptions& options);
   ~ClientNode();
 
@@ -77,7 +80,6 @@ class ClientNode {
   void choose_mutation(sim::Operation* o, uint32_t kind);
   void store_value(sim::Operation* o, bool padded);
   bool percent(uint32_t p) noexcept { return random_.below(100) < p; }
-  std::string key_name(uint64_t key) const { return "key" + std::to_string(key); }
   static void completed(void* context, const client::Completion& c);
   void on_completion(Call* call, const client::Completion& c);
 

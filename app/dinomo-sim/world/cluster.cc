@@ -2,6 +2,7 @@
 #include "world/cluster.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "ring/ring.h"
 
@@ -69,10 +70,29 @@ void Cluster::make_ring() {
                         static_cast<uint16_t>(scenario_.workers),
                         static_cast<uint16_t>(pool::KnState::kActive)});
   }
+  replicate_keys(&ring);
   sim::PoolMemory& memory = dpms_.front()->memory();
   const uint64_t at = memory.superblock().ring_offset + sizeof(pool::RingRecord);
   store(memory.at(at), ring::to_record(ring));  // odd versions lie in the second place
   memory.persist_now(at, sizeof(pool::RingRecord));
+}
+
+/// As the leader does it: each key gets a cell, then a ring that lists it.
+void Cluster::replicate_keys(ring::Ring* ring) {
+  std::vector<uint16_t> kns(scenario_.kns);
+  std::iota(kns.begin(), kns.end(), uint16_t{0});
+  DpmNode& dpm = *dpms_.front();
+  for (uint64_t k = 0; k < std::min(scenario_.replicated, scenario_.keys); ++k) {
+    const std::string key = ClientNode::key_name(k);
+    const auto cell =
+        dpm.service().cells().install(key_hash(as_bytes(key), dpm.memory().superblock().hash_seed));
+    if (!cell) {
+      broken_ = "there is no cell for a replicated key";
+      return;
+    }
+    ring->replicated.push_back(
+        ring::make_replicated(routing_hash(as_bytes(key)), cell->word(), kns));
+  }
 }
 
 void Cluster::add_kn(uint16_t kn_slot, const std::string& name) {
@@ -300,6 +320,10 @@ void Cluster::count_workers(std::map<std::string, uint64_t>* coverage) const {
       c["value hit"] += s.value_hits.get();
       c["shortcut hit"] += s.shortcut_hits.get();
       c["unmerged hit"] += s.unmerged_hits.get();
+      c["shared read"] += s.shared_reads.get();
+      c["shared read elsewhere"] += s.shared_elsewhere.get();
+      c["cell written"] += s.cell_writes.get();
+      c["cell taken over"] += s.cells_taken.get();
       c["stale shortcut"] += s.stale_shortcuts.get();
       c["index retry"] += s.index_retries.get();
       c["fetch joined"] += s.joined.get();

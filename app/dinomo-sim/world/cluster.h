@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ring/ring.h"
 #include "world/client_node.h"
 #include "world/dpm_node.h"
 #include "world/environment.h"
@@ -60,6 +61,7 @@ class Cluster {
   std::string two_owners() const;
   void make_dpm();
   void make_ring();
+  void replicate_keys(ring::Ring* ring);
   void start_dpm(DpmNode* node);
   void add_kn(uint16_t kn_slot, const std::string& name);
   void set_networks(bool faulty);

@@ -96,6 +96,7 @@ void Faults::on_event(uint64_t argument) {
     case Fault::kReplace:
       if (now_ns() < replace_ns_[static_cast<uint16_t>(index)]) return;  // fenced again meanwhile
       count("kn replaced");
+      awaited_.erase(static_cast<uint16_t>(index));
       cluster_->replace_kn(static_cast<uint16_t>(index));
       at(soon_ns() + scenario_.lease_ms * 3 * kMs, Fault::kCleanUp, index);
       return;
@@ -244,9 +245,10 @@ void Faults::take_over(KnNode* kn) {
   const uint16_t slot = kn->options().kn_slot;
   const auto here = [slot](const auto& k) { return k->running() && k->options().kn_slot == slot; };
   // Without a leader nobody would tell another process that waits for the slot to wait the lease
-  // of the fenced one out, too.
+  // of the fenced one out, too. While a lease is waited out the slot is not taken over again: who
+  // replaces the first would not wait for the second.
   const bool contended = scenario_.elastic == 0 && std::ranges::count_if(cluster_->kns(), here) > 1;
-  if (fencer_.busy() || contended) return;
+  if (fencer_.busy() || contended || awaited_.contains(slot)) return;
   const uint64_t lease_ns = scenario_.lease_ms * kMs;
   const uint64_t dead_for_ns = random_.below(4 * lease_ns);
   if (random_.below(3) != 0) {
@@ -257,6 +259,7 @@ void Faults::take_over(KnNode* kn) {
   fencer_.fence(slot, [this, slot, lease_ns](bool fenced) {
     if (ended_ || !fenced) return;
     count("kn fenced");
+    awaited_.insert(slot);
     // Its clock may be slow, this one fast.
     const uint64_t wait_ns = lease_ns + lease_ns / 1'000'000 * 2 * scenario_.drift_ppm + kMs;
     replace_ns_[slot] = now_ns() + wait_ns;

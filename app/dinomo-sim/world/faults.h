@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,7 @@ class Faults final : private sim::Handler {
   sim::EventLoop::HandlerId id_;
   client::Random random_;
   Fencer fencer_;
+  std::set<uint16_t> awaited_;           // KN slots whose lease is being waited out
   std::map<uint64_t, Waiting> waiting_;  // by number
   uint64_t waited_ = 0;
   std::vector<std::pair<sim::Ip, sim::Ip>> blocks_;  // of partitions, in order of their making

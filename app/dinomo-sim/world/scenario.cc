@@ -18,6 +18,8 @@ constexpr std::array kKnobs{
     Knob{"workers", &Scenario::workers, 1, 8, false, "worker lcores of each KN"},
     Knob{"elastic", &Scenario::elastic, 0, 1, false,
          "1: a leader divides the ring between the KNs that are there"},
+    Knob{"replicated", &Scenario::replicated, 0, 256, false,
+         "keys, from the hottest on, that every KN may read"},
     Knob{"pool_mib", &Scenario::pool_mib, 8, 4096, false, "size of the pool"},
     Knob{"segment_kib", &Scenario::segment_kib, 128, 65536, false, "size of a log segment"},
     Knob{"index_buckets", &Scenario::index_buckets, 64, 1 << 24, false, "a power of two"},
@@ -226,6 +228,7 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
     s.depth = 8;
     s.think_us = 0;
   }
+  if (s.kns > 1 && one_in(2)) s.replicated = up_to(8);
   // What the scenario says holds.
   const Scenario defaults;
   for (const Knob& k : kKnobs) {

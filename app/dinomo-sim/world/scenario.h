@@ -15,8 +15,9 @@ namespace dinomo::world {
 struct Scenario {
   // The cluster.
   uint64_t kns = 1;
-  uint64_t workers = 1;  // of each KN
-  uint64_t elastic = 0;  // a leader divides the ring between those that are there
+  uint64_t workers = 1;     // of each KN
+  uint64_t elastic = 0;     // a leader divides the ring between those that are there
+  uint64_t replicated = 0;  // keys, from the hottest on, that every KN may read
   uint64_t pool_mib = 16;
   uint64_t segment_kib = 256;
   uint64_t index_buckets = 1024;

@@ -289,6 +289,7 @@ void wire_structs() {
     STRUCT(wire::RingExtras)
     FIELD(first_kn);
     FIELD(first_partition);
+    FIELD(first_replicated);
     FIELD(reserved);
   }
   {
@@ -339,6 +340,14 @@ void wire_structs() {
     FIELD(kn_count);
     FIELD(first_partition);
     FIELD(partition_count);
+    FIELD(replicated_total);
+  }
+  {
+    STRUCT(wire::ReplicatedRecord)
+    FIELD(routing_hash);
+    FIELD(number);
+    FIELD(owner_count);
+    FIELD(owners);
     FIELD(reserved);
   }
   {

@@ -334,8 +334,6 @@ TEST_F(ServiceTest, MergeNowAnswersWhenEverythingIsMerged) {
 TEST_F(ServiceTest, OddRequestsAreAnsweredOrIgnored) {
   open();
   const uint32_t incarnation = join(0);
-  EXPECT_EQ(status_of(call(0, control(), incarnation, MailboxOpcode::kInstallCell)),
-            Status::kUnsupported);
   EXPECT_EQ(status_of(call(0, control(), incarnation, static_cast<MailboxOpcode>(999))),
             Status::kUnsupported);
   EXPECT_EQ(status_of(call(1, control(), 0, MailboxOpcode::kRegister, {0})), Status::kInvalid);

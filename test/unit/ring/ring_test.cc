@@ -48,7 +48,7 @@ TEST(Ring, PagesPutTogetherAreTheWholeRing) {
   std::array<std::byte, 1400> page_bytes;
   for (int pages = 0; pages < 100 && owners.size() < kPartitions; ++pages) {
     wire::RingExtras wanted{static_cast<uint16_t>(kns.size()), static_cast<uint16_t>(owners.size()),
-                            0};
+                            0, 0};
     const size_t bytes = encode_page(ring, wanted, page_bytes.data(), page_bytes.size());
     ASSERT_LE(bytes, page_bytes.size());
     const auto page = load<wire::RingPage>(page_bytes.data());
@@ -71,11 +71,41 @@ TEST(Ring, PagesPutTogetherAreTheWholeRing) {
 
 TEST(Ring, AskingBeyondTheEndIsHarmless) {
   std::array<std::byte, 128> out;
-  const size_t bytes = encode_page(two_kns(), {0xffff, 0xffff, 0}, out.data(), out.size());
+  const size_t bytes = encode_page(two_kns(), {0xffff, 0xffff, 0, 0}, out.data(), out.size());
   const auto page = load<wire::RingPage>(out.data());
   EXPECT_EQ(bytes, sizeof page);
   EXPECT_EQ(page.kn_count, 0);
   EXPECT_EQ(page.partition_count, 0);
+}
+
+TEST(Ring, ReplicatedKeysSurviveTheRecord) {
+  Ring ring = two_kns();
+  const std::array<uint16_t, 3> kns{4, 0, 9};
+  ring.replicated.push_back(make_replicated(0x1234, 64, kns));
+  Ring back;
+  back.replicated.resize(5);
+  ASSERT_TRUE(from_record(to_record(ring), &back));
+  ASSERT_EQ(back.replicated.size(), 1u);
+  const pool::ReplicatedKey* key = back.find_replicated(0x1234);
+  ASSERT_NE(key, nullptr);
+  EXPECT_EQ(key->cell, 64u);
+  ASSERT_EQ(key->owner_count, 3);
+  EXPECT_EQ(key->owners[2], 9);
+  EXPECT_EQ(back.find_replicated(0x1235), nullptr);
+}
+
+TEST(Ring, ARecordThatListsMoreThanItCanIsRefused) {
+  Ring ring = two_kns();
+  const std::array<uint16_t, 1> kns{0};
+  ring.replicated.push_back(make_replicated(1, 64, kns));
+  ring.replicated[0].owner_count = 17;
+  Ring back;
+  EXPECT_FALSE(from_record(to_record(ring), &back));
+}
+
+TEST(Ring, MoreKnsThanAKeyCanHaveAreLeftOut) {
+  std::array<uint16_t, 20> kns{};
+  EXPECT_EQ(make_replicated(1, 64, kns).owner_count, pool::kReplicasMax);
 }
 
 }  // namespace
