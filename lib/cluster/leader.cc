@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "pool/cells.h"
 #include "pool/mailbox.h"
 
 namespace dinomo::cluster {
@@ -19,14 +20,18 @@ constexpr uint32_t kRefusalsToSay = 50;  // a second of them
 // so that the next one goes to the other copy.
 constexpr uint64_t kVersionsLeftOut = 16;
 
-// Memory: lease line, renewal, mailbox lines, two ring records, the directory.
+// Memory: lease line, renewal, mailbox lines, state of the cells, two ring records, the cells, the
+// directory.
 constexpr size_t kLeaseAt = 0;
 constexpr size_t kRenewalAt = 64;
 constexpr size_t kRequestAt = 128;
 constexpr size_t kReplyAt = 192;
 constexpr size_t kSlotAt = 256;
-constexpr size_t kRingAt = 320;
-constexpr size_t kDirectoryAt = kRingAt + 2 * sizeof(pool::RingRecord);
+constexpr size_t kCellStateAt = 320;
+constexpr size_t kRingAt = 384;
+constexpr size_t kCellsAt = kRingAt + 2 * sizeof(pool::RingRecord);
+constexpr size_t kCellsBytes = pool::kCellCount * sizeof(pool::IndirectionCell);
+constexpr size_t kDirectoryAt = kCellsAt + kCellsBytes;
 
 constexpr size_t kRenewalsAt = offsetof(pool::LeaderLease, renewals);
 
@@ -256,6 +261,8 @@ void Leader::adopt(Bytes records) noexcept {
   members_ = Members(lane_.kn_slot);
   placed_.clear();
   victim_.reset();
+  cells_version_.reset();
+  wanted_keys_.clear();
   handing_since_ns_ = no_handing_until_ns_ = 0;
 }
 
@@ -282,9 +289,47 @@ kn::Task Leader::run_lead() noexcept {
     step_down("another KN has taken the lease");
     co_return;
   }
+  const MutableBytes state = at(kCellStateAt, 16);
+  if (ok(status)) {
+    status = co_await kn::read(*lane_.queue,
+                               s.state_offset + offsetof(pool::PoolState, cells_offset), state,
+                               Purpose::kControl);
+  }
+  const auto cells_offset = load<uint64_t>(state.data());
+  const auto cells_version = load<uint64_t>(state.data() + 8);
+  if (ok(status) && cells_version_ != cells_version) {
+    if (cells_offset != 0) {
+      status = co_await kn::read(*lane_.queue, cells_offset, at(kCellsAt, kCellsBytes),
+                                 Purpose::kControl);
+    }
+    if (ok(status)) take_cells(cells_offset, cells_version);
+  }
   if (ok(status)) decide();
   const bool more = next_ring_ || victim_;
   finish(more ? 0 : ring_.moving.any() ? kBusyPollUs : config_.heartbeat_us / 2);
+}
+
+/// The version was read first: whatever is changed from then on has a later one.
+void Leader::take_cells(uint64_t offset, uint64_t version) noexcept {
+  const auto node_id = static_cast<uint8_t>(lane_.superblock.node_id);
+  const Bytes cells = offset == 0 ? Bytes() : Bytes(at(kCellsAt, kCellsBytes));
+  auto keys = wanted_keys(cells, offset, node_id);
+  if (!keys) return;
+  wanted_keys_ = std::move(*keys);
+  cells_version_ = version;
+}
+
+/// Into the ring that is written next, or one of its own.
+void Leader::list_keys() noexcept {
+  const ring::Ring& base = next_ring_ ? *next_ring_ : ring_;
+  if (!cells_version_ || base.version == 0) return;
+  std::vector<pool::ReplicatedKey> list = list_replicated(wanted_keys_, base, placed_);
+  if (list == base.replicated) return;
+  if (!next_ring_) {
+    next_ring_ = ring_;
+    ++next_ring_->version;
+  }
+  next_ring_->replicated = std::move(list);
 }
 
 void Leader::decide() noexcept {
@@ -305,6 +350,7 @@ void Leader::decide() noexcept {
   follow_handing(ring_.moving.any());
   const bool off = lane_.now_ns < no_handing_until_ns_;
   next_ring_ = plan(ring_, views, targets_, off ? Handing::kOff : Handing::kOn);
+  list_keys();
 }
 
 /// A KN that is alive and does not acknowledge keeps its partitions: better served than moved.
@@ -336,7 +382,8 @@ kn::Task Leader::run_publish() noexcept {
   if (ok(status)) {
     say_("ring version " + std::to_string(next_ring_->version) + ": " +
          std::to_string(next_ring_->moving.count()) + " partitions are moving, " +
-         std::to_string(placed_.size()) + " KNs");
+         std::to_string(placed_.size()) + " KNs, " +
+         std::to_string(next_ring_->replicated.size()) + " keys replicated");
     ring_ = *next_ring_;
   }
   next_ring_.reset();

@@ -10,8 +10,8 @@
 // two leaders never write, however late one of them wakes. A leader stops by itself when its own
 // lease is over.
 //
-// A look by the leader costs a write and 2 reads, several times a heartbeat (every 2 ms while
-// partitions move); a new ring one write of 32 KiB; a fail-over one request to the DPM. A follower
+// A look by the leader costs a write and 3 reads, several times a heartbeat (every 2 ms while
+// partitions move), and one of 32 KiB when keys were replicated or are no longer; a new ring one write of 32 KiB; a fail-over one request to the DPM. A follower
 // reads 64 bytes every heartbeat.
 // Thread rule: poll() on the control lcore.
 #pragma once
@@ -24,6 +24,7 @@
 #include "cluster/lane.h"
 #include "cluster/members.h"
 #include "cluster/plan.h"
+#include "cluster/replicas.h"
 #include "common/clock.h"
 
 namespace dinomo::cluster {
@@ -72,7 +73,9 @@ class Leader {
   uint32_t start_take() noexcept;
   void adopt(Bytes records) noexcept;
   void write_next(MutableBytes record) const noexcept;
+  void take_cells(uint64_t offset, uint64_t version) noexcept;
   void decide() noexcept;
+  void list_keys() noexcept;
   void follow_handing(bool moving) noexcept;
   void step_down(const char* why) noexcept;
   void started(const kn::Task& task) noexcept;
@@ -108,6 +111,8 @@ class Leader {
   uint32_t refusals_ = 0;             // of that one, in a row
   std::vector<ring::Member> placed_;  // what targets_ was made for
   ring::Owners targets_;
+  std::optional<uint64_t> cells_version_;  // that wanted_keys_ are of
+  std::vector<WantedKey> wanted_keys_;     // to be replicated
   uint64_t handing_since_ns_ = 0;  // 0: none under way
   uint64_t no_handing_until_ns_ = 0;
 };

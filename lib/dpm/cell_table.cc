@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dpm/cell_table.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "common/planted.h"
@@ -60,6 +61,18 @@ void CellTable::start() {
   space_.persist().persist(&cell(0), kBytes);
   space_.persist().drain();
   installed_.store(installed);
+  tell_change();
+}
+
+/// Whoever reads the new version finds what was changed before. Versions of one boot follow those
+/// of all boots before, also if the last ones of those were lost.
+void CellTable::tell_change() noexcept {
+  auto* const state = space_.record<pool::PoolState>(space_.superblock().state_offset);
+  version_ = std::max(version_ + 1, state->boot_count << 32);
+  std::atomic_ref<uint64_t>(state->cells_offset).store(offset_, std::memory_order_release);
+  std::atomic_ref<uint64_t>(state->cells_version).store(version_, std::memory_order_release);
+  space_.persist().persist(&state->cells_offset, 2 * sizeof(uint64_t));
+  space_.persist().drain();
 }
 
 bool CellTable::make_room() {
@@ -73,37 +86,65 @@ bool CellTable::make_room() {
 
 /// A new generation, also for a cell that becomes free. The address goes first: whoever reads the
 /// new generation finds nothing of the old one.
-void CellTable::give(uint32_t number, uint64_t key_hash) noexcept {
+void CellTable::give(uint32_t number, uint64_t key_hash, uint64_t routing_hash,
+                     uint64_t kns_wanted) noexcept {
   IndirectionCell& c = cell(number);
   key_hashes_[number].store(0, std::memory_order_release);
-  store_address(c, 0);
+  if (!planted("removed-cell-believed")) store_address(c, 0);
   std::atomic_ref<uint64_t>(c.checksum).store(0, std::memory_order_release);
   const IndirectionCell next{.address = 0,
                              .key_hash = key_hash,
                              .generation = c.generation + 1,
+                             .routing_hash = routing_hash,
+                             .kns_wanted = kns_wanted,
                              .reserved = {},
                              .checksum = 0};
   std::atomic_ref<uint64_t>(c.key_hash).store(key_hash, std::memory_order_release);
   std::atomic_ref<uint64_t>(c.generation).store(next.generation, std::memory_order_release);
+  std::atomic_ref<uint64_t>(c.routing_hash).store(routing_hash, std::memory_order_release);
+  std::atomic_ref<uint64_t>(c.kns_wanted).store(kns_wanted, std::memory_order_release);
   std::atomic_ref<uint64_t>(c.checksum).store(pool::cell_checksum(next), std::memory_order_release);
   space_.persist().persist(&c, sizeof c);
   space_.persist().drain();
   key_hashes_[number].store(key_hash, std::memory_order_release);
 }
 
-Result<GlobalAddress> CellTable::install(uint64_t key_hash) {
+Result<GlobalAddress> CellTable::install(uint64_t key_hash, uint64_t routing_hash,
+                                         uint64_t kns_wanted) {
   if (key_hash == 0) return std::unexpected(Status::kInvalid);
   if (!make_room()) return std::unexpected(Status::kNoSpace);
-  if (const uint32_t had = find(key_hash); had != kNone) return address_of(had);
+  if (const uint32_t had = find(key_hash); had != kNone) {
+    want_kns(had, kns_wanted);
+    return address_of(had);
+  }
+  if (is_routed(routing_hash)) return std::unexpected(Status::kInvalid);
+  if (installed() >= pool::kReplicatedKeysMax) return std::unexpected(Status::kNoResource);
   for (uint32_t tried = 0; tried < pool::kCellCount; ++tried) {
     const uint32_t n = next_;
     next_ = (next_ + 1) % pool::kCellCount;
     if (key_hashes_[n].load(std::memory_order_relaxed) != 0) continue;
-    give(n, key_hash);
+    give(n, key_hash, routing_hash, kns_wanted);
     installed_.fetch_add(1, std::memory_order_release);
+    tell_change();
     return address_of(n);
   }
   return std::unexpected(Status::kNoResource);
+}
+
+bool CellTable::is_routed(uint64_t routing_hash) noexcept {
+  for (uint32_t n = 0; n < pool::kCellCount; ++n) {
+    const bool given = key_hashes_[n].load(std::memory_order_relaxed) != 0;
+    if (given && cell(n).routing_hash == routing_hash) return true;
+  }
+  return false;
+}
+
+void CellTable::want_kns(uint32_t number, uint64_t kns_wanted) noexcept {
+  IndirectionCell& c = cell(number);
+  if (c.kns_wanted == kns_wanted) return;
+  std::atomic_ref<uint64_t>(c.kns_wanted).store(kns_wanted, std::memory_order_release);
+  space_.persist().persist(&c.kns_wanted, sizeof c.kns_wanted);
+  tell_change();
 }
 
 Status CellTable::remove(uint64_t key_hash, GlobalAddress address) noexcept {
@@ -112,6 +153,7 @@ Status CellTable::remove(uint64_t key_hash, GlobalAddress address) noexcept {
   if (n == kNone || (address && address != address_of(n))) return Status::kOk;
   give(n, 0);
   installed_.fetch_sub(1, std::memory_order_release);
+  tell_change();
   return Status::kOk;
 }
 

@@ -24,12 +24,16 @@ class CellTable {
  public:
   explicit CellTable(pool::Space& space) noexcept;
 
-  /// Finds the cells that the pool has. Before any KN can reach them.
+  /// Finds the cells that the pool has. After the boot count was raised, before any KN can reach
+  /// them.
   void start();
 
-  /// A cell for the key, which says 0; the one that it has, unchanged, if it has one. kInvalid:
-  /// hash 0; kNoResource: all are given out; kNoSpace: there is no room in the pool for cells.
-  Result<pool::GlobalAddress> install(uint64_t key_hash);
+  /// A cell for the key, which says 0; the one that it has if it has one, unchanged but for the KNs
+  /// wanted. kInvalid: hash 0, or another key has this routing hash, by which the ring would mix them
+  /// up; kNoResource: kReplicatedKeysMax are given out; kNoSpace: there is no
+  /// room in the pool for cells.
+  Result<pool::GlobalAddress> install(uint64_t key_hash, uint64_t routing_hash,
+                                      uint64_t kns_wanted);
 
   /// Takes the key's cell back if it is `cell`, or whichever it is if `cell` is 0. Readers do not
   /// believe it any more when this returns. kOk also if the key has no such cell.
@@ -46,10 +50,15 @@ class CellTable {
   pool::GlobalAddress address_of(uint32_t number) noexcept;
   uint32_t find(uint64_t key_hash) const noexcept;
   bool make_room();
-  void give(uint32_t number, uint64_t key_hash) noexcept;
+  void give(uint32_t number, uint64_t key_hash, uint64_t routing_hash = 0,
+            uint64_t kns_wanted = 0) noexcept;
+  bool is_routed(uint64_t routing_hash) noexcept;
+  void want_kns(uint32_t number, uint64_t kns_wanted) noexcept;
+  void tell_change() noexcept;
 
   pool::Space& space_;
   uint64_t offset_ = 0;  // of the first cell, 0: the pool has none yet
+  uint64_t version_ = 0;
   uint32_t next_ = 0;    // where the search for a free one begins
   std::array<std::atomic<uint64_t>, pool::kCellCount> key_hashes_{};  // 0 free
   std::atomic<uint32_t> installed_{0};

@@ -178,7 +178,7 @@ MailboxServer::Answer MailboxServer::grant(const Pending& p) {
 }
 
 MailboxServer::Answer MailboxServer::install_cell(const Pending& p) {
-  const auto cell = cell_table_.install(p.request.args[0]);
+  const auto cell = cell_table_.install(p.request.args[0], p.request.args[1], p.request.args[2]);
   if (!cell) return {cell.error()};
   return {Status::kOk, {cell->word()}};
 }

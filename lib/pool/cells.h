@@ -11,12 +11,12 @@
 
 namespace dinomo::pool {
 
-/// Cells in the pool's object of type kCells. More than a ring can list, so that one that was taken
-/// back is not given out again soon.
+/// Cells in the pool's object of type kCells. Twice what can be given out at a time, which is what a
+/// ring can list, so that one that was taken back is not given out again soon.
 inline constexpr uint32_t kCellCount = 2 * kReplicatedKeysMax;
 
 inline uint64_t cell_checksum(const IndirectionCell& cell) noexcept {
-  const std::array<uint64_t, 2> words{cell.key_hash, cell.generation};
+  const std::array<uint64_t, 3> words{cell.key_hash, cell.generation, cell.routing_hash};
   return checksum64(object_bytes(words));
 }
 

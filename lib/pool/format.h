@@ -74,7 +74,9 @@ struct alignas(64) PoolState {
   uint64_t clean_shutdown;  // kCleanShutdown after an orderly stop, else 0
   uint64_t heartbeat;       // +1 while the DPM serves; KNs watch it
   uint64_t persistence;     // Persistence: durability domain in force
-  std::array<uint64_t, 4> reserved;
+  uint64_t cells_offset;    // IndirectionCell[kCellCount], 0: none was ever wanted
+  uint64_t cells_version;   // changes after every change of which keys have a cell
+  std::array<uint64_t, 2> reserved;
 };
 static_assert(sizeof(PoolState) == 64);
 inline constexpr uint64_t kCleanShutdown = 0x4e41'454c'4344'4e45;
@@ -201,6 +203,8 @@ struct ReplicatedKey {
   uint16_t owner_count;
   std::array<uint16_t, kReplicasMax> owners;  // KN slots
   std::array<uint8_t, 14> reserved;
+
+  bool operator==(const ReplicatedKey&) const noexcept = default;
 };
 static_assert(sizeof(ReplicatedKey) == 64);
 
@@ -258,7 +262,7 @@ enum class MailboxOpcode : uint16_t {
   kSegmentGrant = 2,  // reply: segment offset, sequence, generation
   kMergeNow = 3,      // args: first log id, count, LSN. reply when merged up to it
   kFenceKn = 4,       // args: KN slot, incarnation. reply when sealed and merged
-  kInstallCell = 5,   // args: key hash. reply: cell address
+  kInstallCell = 5,   // args: key hash, routing hash, KNs wanted. reply: cell address
   kRemoveCell = 6,    // args: key hash, cell address. reply when nobody believes it any more
   kDeregister = 7,    // orderly leave: seal and merge this KN's logs
 };
@@ -312,13 +316,16 @@ struct alignas(64) SegmentHeader {
 static_assert(sizeof(SegmentHeader) == 128 && offsetof(SegmentHeader, checksum) == 56);
 static_assert(offsetof(SegmentHeader, state) == 64);
 
-/// Of a hot key that several KNs may read: beside the index (kn/shared_keys.h).
+/// Of a hot key that several KNs may read: beside the index (kn/shared_keys.h). That a key has one
+/// is also the wish that the leader list it in the ring.
 struct alignas(64) IndirectionCell {
   uint64_t address;  // of the newest entry that is shown, 0: ask the writer. Never torn
   uint64_t key_hash;
   uint64_t generation;
-  std::array<uint64_t, 4> reserved;
-  uint64_t checksum;  // checksum64 of key_hash and generation
+  uint64_t routing_hash;
+  uint64_t kns_wanted;  // that may read it, with the one that writes it; 0: all there are
+  std::array<uint64_t, 2> reserved;
+  uint64_t checksum;  // checksum64 of key_hash, generation and routing_hash
 };
 static_assert(sizeof(IndirectionCell) == 64);
 

@@ -24,7 +24,11 @@ Cluster::Cluster(const Scenario& s, uint64_t seed, Environment* environment)
     : scenario_(s), environment_(environment), random_(seed) {
   set_networks(true);
   make_dpm();
-  if (s.elastic == 0) make_ring();
+  if (s.elastic == 0) {
+    make_ring();
+  } else {
+    for (uint64_t k = 0; k < std::min(s.replicated, s.keys); ++k) replicate(k, 0);
+  }
   for (uint16_t slot = 0; slot < static_cast<uint16_t>(s.kns); ++slot)
     add_kn(slot, "kn" + std::to_string(slot));
   for (uint32_t c = 0; c < s.clients; ++c) {
@@ -77,15 +81,26 @@ void Cluster::make_ring() {
   memory.persist_now(at, sizeof(pool::RingRecord));
 }
 
-/// As the leader does it: each key gets a cell, then a ring that lists it.
+Result<pool::GlobalAddress> Cluster::replicate(uint64_t key, uint64_t kns_wanted) {
+  const std::string name = ClientNode::key_name(key);
+  DpmNode& dpm = *dpms_.front();
+  const uint64_t hash = key_hash(as_bytes(name), dpm.memory().superblock().hash_seed);
+  return dpm.service().cells().install(hash, routing_hash(as_bytes(name)), kns_wanted);
+}
+
+void Cluster::dereplicate(uint64_t key) {
+  const std::string name = ClientNode::key_name(key);
+  DpmNode& dpm = *dpms_.front();
+  dpm.service().cells().remove(key_hash(as_bytes(name), dpm.memory().superblock().hash_seed), {});
+}
+
+/// Without a leader the list is as it was at the start.
 void Cluster::replicate_keys(ring::Ring* ring) {
   std::vector<uint16_t> kns(scenario_.kns);
   std::iota(kns.begin(), kns.end(), uint16_t{0});
-  DpmNode& dpm = *dpms_.front();
   for (uint64_t k = 0; k < std::min(scenario_.replicated, scenario_.keys); ++k) {
     const std::string key = ClientNode::key_name(k);
-    const auto cell =
-        dpm.service().cells().install(key_hash(as_bytes(key), dpm.memory().superblock().hash_seed));
+    const auto cell = replicate(k, 0);
     if (!cell) {
       broken_ = "there is no cell for a replicated key";
       return;

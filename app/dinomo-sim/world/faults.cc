@@ -40,7 +40,7 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
   }
   for (const char* what :
        {"kn kill", "kn pause", "kn fenced", "kn replaced", "kn drained", "kn left", "dpm kill",
-        "dpm pause", "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
+        "key replicated", "key dereplicated", "dpm pause", "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
     injected_[what] = 0;
   }
   plan(Fault::kKnKill, s.kn_kills);
@@ -53,6 +53,7 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
   plan(Fault::kTakeover, s.takeovers);
   plan(Fault::kDrain, s.drains);
   plan(Fault::kKnLeave, s.kn_stops);
+  plan(Fault::kReplicate, s.replications);
 }
 
 Faults::~Faults() {
@@ -175,12 +176,29 @@ void Faults::strike(Fault fault, KnNode* kn) {
       kn->drain(true);
       at(later, Fault::kUndrain, index_of(*kn));
       return;
+    case Fault::kReplicate: replicate(); return;
     case Fault::kKnLeave:
       environment_->say(kn->name(), "is told to leave");
       kn->stop();
       at(now_ns() + kLeavePollNs, Fault::kKnLeft, index_of(*kn));
       return;
     default: return;
+  }
+}
+
+/// One of the hot keys gets a cell or loses it.
+void Faults::replicate() {
+  constexpr uint64_t kHotKeys = 8;
+  if (!cluster_->dpms().front()->running()) return;
+  const uint64_t key = random_.below(std::min(kHotKeys, scenario_.keys));
+  const uint64_t kns_wanted = random_.below(2) == 0 ? 0 : 2;
+  const bool on = random_.below(2) == 0;
+  environment_->say("operator", (on ? "replicates key " : "dereplicates key ") + std::to_string(key));
+  count(on ? "key replicated" : "key dereplicated");
+  if (on) {
+    (void)cluster_->replicate(key, kns_wanted);
+  } else {
+    cluster_->dereplicate(key);
   }
 }
 

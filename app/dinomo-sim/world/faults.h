@@ -42,6 +42,7 @@ class Faults final : private sim::Handler {
     kTakeover,
     kDrain,
     kKnLeave,
+    kReplicate,
     // What ends them.
     kKnStart,
     kDpmStart,
@@ -67,6 +68,7 @@ class Faults final : private sim::Handler {
   void strike_waiting(uint64_t id);
   void strike(Fault fault, KnNode* kn);
   void stop_dpm(bool power);
+  void replicate();
   void partition(const KnNode& kn);
   void take_over(KnNode* kn);
   void await_leave(uint64_t index);

@@ -74,6 +74,8 @@ constexpr std::array kKnobs{
     Knob{"kn_pauses", &Scenario::kn_pauses, 0, 1000, true, "for up to two leases"},
     Knob{"takeovers", &Scenario::takeovers, 0, 1000, true,
          "a KN is fenced, another process takes its slot and address"},
+    Knob{"replications", &Scenario::replications, 0, 1000, true,
+         "elastic: a hot key is replicated, or is no longer"},
     Knob{"drains", &Scenario::drains, 0, 1000, true, "elastic: a KN is emptied for a while"},
     Knob{"kn_stops", &Scenario::kn_stops, 0, 1000, true, "a KN leaves in order, comes back"},
     Knob{"dpm_kills", &Scenario::dpm_kills, 0, 1000, true, ""},
@@ -229,6 +231,7 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
     s.think_us = 0;
   }
   if (s.kns > 1 && one_in(2)) s.replicated = up_to(8);
+  if (s.elastic != 0 && one_in(2)) s.replications = up_to(12);
   // What the scenario says holds.
   const Scenario defaults;
   for (const Knob& k : kKnobs) {

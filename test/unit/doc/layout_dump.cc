@@ -73,6 +73,8 @@ void pool_structs() {
     FIELD(clean_shutdown);
     FIELD(heartbeat);
     FIELD(persistence);
+    FIELD(cells_offset);
+    FIELD(cells_version);
     FIELD(reserved);
   }
   {
@@ -204,6 +206,8 @@ void pool_structs() {
     FIELD(address);
     FIELD(key_hash);
     FIELD(generation);
+    FIELD(routing_hash);
+    FIELD(kns_wanted);
     FIELD(reserved);
     FIELD(checksum);
   }

@@ -22,7 +22,7 @@ class Cells : public test::ServiceTest {
     return pool::is_cell_of(cell_at(address), address, hash);
   }
   GlobalAddress install(uint64_t hash) {
-    const auto reply = call(0, control(), incarnation_, MailboxOpcode::kInstallCell, {hash});
+    const auto reply = call(0, control(), incarnation_, MailboxOpcode::kInstallCell, {hash, hash});
     EXPECT_EQ(status_of(reply), Status::kOk);
     return GlobalAddress(reply.args[0]);
   }
@@ -96,12 +96,43 @@ TEST_F(Cells, AnotherCellOfTheKeyIsNotTakenBack) {
 TEST_F(Cells, ThereAreSoManyAndNoMore) {
   start();
   std::set<uint64_t> places;
-  for (uint32_t n = 1; n <= pool::kCellCount; ++n) places.insert(install(n).offset_bytes());
-  EXPECT_EQ(places.size(), pool::kCellCount);
+  for (uint32_t n = 1; n <= pool::kReplicatedKeysMax; ++n) {
+    places.insert(install(n).offset_bytes());
+  }
+  EXPECT_EQ(places.size(), pool::kReplicatedKeysMax);
   EXPECT_EQ(status_of(call(0, control(), incarnation_, MailboxOpcode::kInstallCell, {9999})),
             Status::kNoResource);
   EXPECT_EQ(remove(5, {}), Status::kOk);
   install(9999);
+}
+
+TEST_F(Cells, TheVersionTellsOfEveryChange) {
+  start();
+  const auto& state = *pool_->record<pool::PoolState>(pool_->superblock().state_offset);
+  EXPECT_EQ(state.cells_offset, 0u);
+  uint64_t version = 0;
+  const auto is_newer = [&] { return state.cells_version > std::exchange(version, state.cells_version); };
+  const GlobalAddress a = install(77);
+  EXPECT_TRUE(is_newer());
+  EXPECT_NE(state.cells_offset, 0u);
+  install(77);
+  EXPECT_FALSE(is_newer()) << "nothing has changed";
+  call(0, control(), incarnation_, MailboxOpcode::kInstallCell, {77, 77, 3});
+  EXPECT_TRUE(is_newer()) << "KNs wanted";
+  EXPECT_EQ(cell_at(a).kns_wanted, 3u);
+  EXPECT_TRUE(believed(a, 77));
+  remove(77, a);
+  EXPECT_TRUE(is_newer());
+  crash();
+  start();
+  EXPECT_TRUE(is_newer()) << "a restart sets cells to 0";
+}
+
+TEST_F(Cells, TwoKeysOfOneRoutingHashAreNotBothReplicated) {
+  start();
+  install(77);
+  EXPECT_EQ(status_of(call(0, control(), incarnation_, MailboxOpcode::kInstallCell, {78, 77})),
+            Status::kInvalid);
 }
 
 TEST_F(Cells, BadRequestsAreRefused) {

@@ -26,7 +26,7 @@ class SharedKeyTest : public testing::Test {
     world.hello();
     start_ = *world.shared().ring.load();
     own_slot_ = start_.owner[0];
-    cell_ = *world.service().cells().install(hash());
+    cell_ = *world.service().cells().install(hash(), routing(), 0);
   }
   void TearDown() override { become(false, false); }
 
