@@ -76,7 +76,8 @@ bool KnApp::prepare(std::string* why) {
   }
   if (!open_ingress(why) || !make_workers(why) || !make_memcached(why)) return false;
   make_control();
-  telemetry_ = std::make_unique<KnTelemetry>(options_, &shared_, clock_.now_ns());
+  telemetry_ =
+      std::make_unique<KnTelemetry>(options_, &shared_, ingress_->capabilities(), clock_.now_ns());
   register_with_dpdk(telemetry_.get());
   apply(options_);
   return true;
@@ -290,6 +291,7 @@ int KnApp::run() {
 void KnApp::every_second() {
   write_stats();
   telemetry_->log_slow();
+  telemetry_->follow_port(ingress_->port_counters());
   notify_service("WATCHDOG=1");
   if (control_->ready() && !told_serving_) {
     notify_ready("serving");
