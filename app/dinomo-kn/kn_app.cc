@@ -129,10 +129,11 @@ bool KnApp::open_ingress(std::string* why) {
   const ingress::Capabilities& c = ingress_->capabilities();
   spdlog::info(
       "port {} ({}): mtu {}, {} receive and {} transmit queues, steering {}{}, idle wait by {}, "
-      "checksums by {}, link {}",
+      "checksums by {}, scattered frames {}, link {}",
       c.port, c.device, c.mtu, c.rx_queues, c.tx_queues, ingress::steering_name(c.steering),
       c.steering_why.empty() ? "" : " (" + c.steering_why + ")", ingress::wait_method_name(c.wait),
-      c.tx_checksum_offload ? "port" : "software", c.link_up ? "up" : "down");
+      c.tx_checksum_offload ? "port" : "software", c.scattered_tx ? "taken" : "not taken",
+      c.link_up ? "up" : "down");
   return true;
 }
 

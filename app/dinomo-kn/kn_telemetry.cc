@@ -40,7 +40,8 @@ json describe(const ingress::Capabilities& port) {
           {"steering", ingress::steering_name(port.steering)},
           {"steering_why", port.steering_why},
           {"idle_wait", ingress::wait_method_name(port.wait)},
-          {"checksums", port.tx_checksum_offload ? "port" : "software"}};
+          {"checksums", port.tx_checksum_offload ? "port" : "software"},
+          {"scattered_tx", port.scattered_tx ? 1 : 0}};
 }
 
 static_assert(static_cast<int>(ingress::Steering::kSingle) == 0 &&

@@ -190,6 +190,7 @@ void Port::choose_queues() noexcept {
   c.tx_queues = std::max<uint16_t>(1, std::min(wanted, info_.max_tx_queues));
   c.rx_checksum_offload = (info_.rx_offload_capa & kRxChecksums) == kRxChecksums;
   c.tx_checksum_offload = (info_.tx_offload_capa & kTxChecksums) == kTxChecksums;
+  c.scattered_tx = (info_.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
   c.rx_checksum_verified = config_.rx_checksum == RxChecksum::kVerify ||
                            (config_.rx_checksum == RxChecksum::kAuto && !fast_path_kernel());
 }
