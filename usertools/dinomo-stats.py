@@ -73,6 +73,10 @@ def table(node, described, now, before, arguments):
         rows = [(a, b, d) for a, b, _, d in rows]
     about = node.info()
     head = f"{about['program']} {node.name}, pid {about['pid']}, version {about['version']}"
+    if "port" in about:
+        port = about["port"]
+        why = f" ({port['steering_why']})" if port["steering_why"] else ""
+        head += f", {port['device']} mtu {port['mtu']}, steering {port['steering']}{why}"
     return [head, *columns(rows, right={1, 2} if before else {1}), ""]
 
 
