@@ -40,7 +40,7 @@ constexpr Scripted kElasticity[] = {
     {300, Action::kEnd},
 };
 constexpr Scripted kFailure[] = {
-    {0, Action::kClients, kClientNodes}, {20, Action::kKillKn}, {60, Action::kEnd}};
+    {0, Action::kClients, kClientNodes}, {20, Action::kKillKn}, {100, Action::kEnd}};
 
 constexpr const char* kScripts[] = {"elasticity", "failure"};
 

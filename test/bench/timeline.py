@@ -121,7 +121,7 @@ def main():
     options.seconds_us = dict(SECOND_US)
     if options.smoke:
         options.sets += ["scale=2560", "kn_threads=1", "depth=2"]
-        options.seconds_us = {"elasticity": 1_000, "failure": 40_000}
+        options.seconds_us = {"elasticity": 1_000, "failure": 30_000}
     if options.source:
         with open(options.source, encoding="utf-8") as file:
             document = json.load(file)

@@ -15,7 +15,7 @@ constexpr uint64_t kLogBytes = 2 * kMib;
 constexpr uint32_t kKnsOfPaper = 16;
 constexpr uint64_t kSegmentsOfLog = 4;         // two unmerged, the next, one that is being emptied
 constexpr uint64_t kCacheBytesMin = 48 << 10;  // of a thread: some dozens of values
-constexpr uint32_t kSeeds = 8;  // the ring tells of the other KNs
+constexpr uint32_t kSeeds = 8;                 // the ring tells of the other KNs
 constexpr uint32_t kUnmergedLog2 = 14;
 // The product's 50 ms are nothing to the published pool, in which writing takes 20 s to come round,
 // and all of a scaled one.
