@@ -23,10 +23,11 @@ import termios
 import time
 
 from cluster import Checks, need_root
-from elastic_test import KNS, KnCluster
+from elastic_test import KnCluster
 from python_test import environment
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "usertools")
+KNS = 3
 WIDTHS = (80, 200)
 LINES = 30
 KEYS = "60000"  # more than the caches hold, so that there are misses
@@ -238,7 +239,7 @@ def main():
         nothing_runs(check, folder)
     finally:
         shutil.rmtree(folder)
-    with Watched(os.path.abspath(arguments.build), pool_bytes="512m", telemetry=True) as c:
+    with Watched(os.path.abspath(arguments.build), KNS, pool_bytes="512m", telemetry=True) as c:
         with_a_cluster(c, check, captures)
     if arguments.captures and not check.failed:
         write_captures(arguments.captures, captures)
