@@ -10,12 +10,13 @@ ok: as it should be. note: works, more slowly or less safely. BAD: does not work
 is; 2 if wrongly used."""
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 
-from dinomo_tools import EXIT_OK, EXIT_TROUBLE, parser, run
+from dinomo_tools import EXIT_OK, EXIT_TROUBLE, parser, run, wrapped
 from dinomo_tools.machine import USER_DRIVERS, Machine, cpu_list, cpu_text
 
 PROG = "dinomo-doctor"
@@ -37,9 +38,9 @@ class Findings:
     def text(self):
         lines = []
         for f in self.all:
-            lines.append(f"{f['verdict']:<5}{f['topic']:<11}{f['found']}")
+            lines.append(wrapped(f["found"], head=f"{f['verdict']:<5}{f['topic']:<11}", indent=" " * 16))
             if f["todo"]:
-                lines.append(f"{'':<16}-> {f['todo']}")
+                lines.append(wrapped(f["todo"], head=" " * 16 + "-> ", indent=" " * 19))
         counts = {v: sum(f["verdict"] == v for f in self.all) for v in (OK, NOTE, BAD)}
         return "\n".join([*lines, "", ", ".join(f"{n} {v}" for v, n in counts.items())])
 
@@ -180,23 +181,51 @@ def check_pool_path(path, to):
         to.add(OK, "pool", f"{path} will be created; {room >> 20} MiB are free there")
 
 
+class Program:
+    """dinomo-kn or dinomo-dpm, as it is installed; it knows its options itself."""
+
+    def __init__(self, kind):
+        self.kind, self.name = kind, f"dinomo-{kind}"
+        beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), self.name)
+        self.path = beside if os.access(beside, os.X_OK) else shutil.which(self.name)
+
+    def says(self, *arguments):
+        return subprocess.run([self.path, *(["--"] if self.kind == "kn" else []), *arguments], check=False,
+                              capture_output=True, text=True, timeout=60)
+
+    def options(self):
+        return set(re.findall(r"^(\w+) = ", self.says("--print-config").stdout, re.M)) if self.path else set()
+
+
+def program_of(path, programs):
+    """Whose config file this is: of the program that alone knows most of the names in it; by its own name if neither does."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = re.sub(r"/\*.*?\*/|(#|//)[^\n]*", "", file.read(), flags=re.S)
+    names = set(re.findall(r"^\s*(\w+)\s*[=:]", text, re.M))
+    kn, dpm = (p.options() for p in programs)
+    more = len(names & (kn - dpm)) - len(names & (dpm - kn))
+    if more == 0:
+        return programs[0] if "kn" in os.path.basename(path) else programs[1]
+    return programs[0] if more > 0 else programs[1]
+
+
 def check_config(_, arguments, to):
-    """By the programs themselves: they know their options."""
-    here = os.path.dirname(os.path.abspath(__file__))
+    """By the programs themselves."""
+    programs = Program("kn"), Program("dpm")
     for path in arguments.config:
-        kind = "kn" if "kn" in os.path.basename(path) else "dpm"
-        name = f"dinomo-{kind}"
-        beside = os.path.join(here, name)
-        program = beside if os.access(beside, os.X_OK) else shutil.which(name)
-        if program is None:
-            to.add(NOTE, "config", f"{path}: {name} is not installed, so it was not looked at", "install it")
+        try:
+            program = program_of(path, programs)
+        except OSError as error:
+            to.add(BAD, "config", f"{path}: {error.strerror}", "dinomo-kn -- --print-config, dinomo-dpm --print-config write one")
             continue
-        done = subprocess.run([program, *(["--"] if kind == "kn" else []), "--config", path, "--check-config"],
-                              check=False, capture_output=True, text=True, timeout=60)
+        if program.path is None:
+            to.add(NOTE, "config", f"{path}: {program.name} is not installed, so it was not looked at", "install it")
+            continue
+        done = program.says("--config", path, "--check-config")
         if done.returncode == 0:
-            to.add(OK, "config", f"{path}: {name} takes it")
+            to.add(OK, "config", f"{path}: {program.name} takes it")
         for line in (done.stderr or done.stdout).splitlines() if done.returncode else []:
-            to.add(BAD, "config", line.removeprefix(name + ": "), f"{name} --help")
+            to.add(BAD, "config", line.removeprefix(program.name + ": "), f"{program.name} --help")
 
 
 def arguments_of():
@@ -206,7 +235,7 @@ def arguments_of():
     to.add_argument("--nic", metavar="NIC", help="NIC of the KN: PCI address or interface")
     to.add_argument("--pool", metavar="FILE", help="pool of the DPM: file or DAX device")
     to.add_argument("--config", action="append", default=[], metavar="FILE",
-                    help="config file, of dinomo-kn if its name has kn in it, else of dinomo-dpm; may be repeated")
+                    help="config file of dinomo-kn or dinomo-dpm, which its options tell; may be repeated")
     to.add_argument("--json", action="store_true", help="JSON instead of text")
     to.add_argument("--root", default="/", metavar="DIR", help="where sys/ and proc/ are; for tests")
     arguments = to.parse_args()

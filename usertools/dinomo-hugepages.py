@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 
-from dinomo_tools import EXIT_OK, Trouble, columns, parser, run
+from dinomo_tools import EXIT_OK, Trouble, columns, parser, run, wrapped
 from dinomo_tools.machine import Machine
 
 PROG = "dinomo-hugepages"
@@ -29,9 +29,9 @@ def size(text):
 
 
 def size_text(count):
-    for suffix, one in (("GiB", GIB), ("MiB", MIB)):
+    for suffix, one in (("TiB", 1 << 40), ("GiB", GIB), ("MiB", MIB)):
         if count >= one:
-            return f"{count / one:g} {suffix}"
+            return f"{count / one:.1f}".removesuffix(".0") + f" {suffix}"
     return f"{count >> 10} KiB"
 
 
@@ -48,8 +48,8 @@ def status(machine, as_json):
              for n, b, count, free in pages]
     print("\n".join(columns(rows, right=range(1, 5))))
     mounts = [where for where, _ in machine.mounts("hugetlbfs")]
-    print("mounted: " + (", ".join(mounts) or "nowhere; dinomo-kn --in-memory does not need it, else: "
-                         "mount -t hugetlbfs none /dev/hugepages"))
+    print(wrapped(", ".join(mounts) or "nowhere; dinomo-kn --in-memory does not need it, else: "
+                  "mount -t hugetlbfs none /dev/hugepages", head="mounted: ", indent="  "))
     return EXIT_OK
 
 

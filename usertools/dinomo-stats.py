@@ -67,10 +67,16 @@ def table(node, described, now, before, arguments):
         if before and row["kind"] == "counter":
             rate = f"{(value - before[1].get(name, 0)) / max(stamp - before[0], 1e-9):.1f}"
         rows.append((name, shown_value(value, row["unit"]), rate, row["help"]))
+    if len(rows) == 1:
+        return []
     if not before:
         rows = [(a, b, d) for a, b, _, d in rows]
     about = node.info()
     head = f"{about['program']} {node.name}, pid {about['pid']}, version {about['version']}"
+    if "port" in about:
+        port = about["port"]
+        why = f" ({port['steering_why']})" if port["steering_why"] else ""
+        head += f", {port['device']} mtu {port['mtu']}, steering {port['steering']}{why}"
     return [head, *columns(rows, right={1, 2} if before else {1}), ""]
 
 
@@ -132,6 +138,8 @@ def show(nodes, described, before, arguments):
             lines.append(json.dumps(line))
         else:
             lines += table(node, described[node.path], now[node.path], before.get(node.path), arguments)
+    if not lines:
+        raise Trouble(f"no figure has {' or '.join(arguments.words)} in its name; `dinomo-stats --zeros` lists all")
     if sys.stdout.isatty() and arguments.watch_s and not arguments.json:
         print("\033[H\033[2J", end="")
     print("\n".join(lines), flush=True)

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Makes dinomo_VERSION_ARCH.deb: programs, tools, client library, man pages, units, examples.
-# usage: make-deb.sh [--build DIR] [--output DIR]
-#   --build DIR    package this build as it is; without it one is compiled for x86-64-v2 (build-deb)
-#   --output DIR   where the package goes; default: here
+# usage: make-deb.sh [--build DIR] [--output DIR] [--revision TEXT]
+#   --build DIR      package this build as it is; without it one is compiled for x86-64-v2 (build-deb)
+#   --output DIR     where the package goes; default: here
+#   --revision TEXT  makes it VERSION-TEXT: another package of the same release, as 1 or 1local2
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build='' output=$PWD
+build='' output=$PWD revision=''
 
 fail() {
     echo "make-deb: $*" >&2
@@ -21,8 +22,13 @@ while [ $# -gt 0 ]; do
             [ "$1" = --build ] && build=$(cd "$2" && pwd) || output=$(cd "$2" && pwd)
             shift 2
             ;;
-        --help | -h) sed -n '3,6s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;;
-        *) sed -n '4,6s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+        --revision)
+            [[ ${2:-} =~ ^[A-Za-z0-9.+~]+$ ]] || { echo "make-deb: --revision takes letters, digits and . + ~" >&2; exit 2; }
+            revision=$2
+            shift 2
+            ;;
+        --help | -h) sed -n '3,7s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;;
+        *) sed -n '4,7s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     esac
 done
 for needed in meson dpkg-deb dpkg-shlibdeps strip; do
@@ -128,6 +134,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/dinomo-deb-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 stage=$work/stage
 version=$(meson introspect --projectinfo "$build" | python3 -c 'import json, sys; print(json.load(sys.stdin)["version"])')
+version=$version${revision:+-$revision}
 arch=$(dpkg --print-architecture)
 stage_files
 strip_files

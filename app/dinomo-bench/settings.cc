@@ -58,7 +58,7 @@ EXAMPLES
   dinomo-bench --phase run --rate 50000 --seconds 60 --json run.json
   dinomo-bench --read 80 --insert 20 --distribution uniform --value-bytes 16-4096
   dinomo-bench --workload a --record a.stream && dinomo-lab --stream a.stream --json a.json
-  dinomo-bench --server 10.0.0.2 --dpdk --ip 10.0.0.1/24 -- --in-memory --no-huge -m 256 --no-pci
+  dinomo-bench --server 10.0.0.2 --dpdk --ip 10.0.0.1/24 -- --in-memory --no-huge -m 256 --no-pci \
       --vdev net_memif0,role=client,id=0,socket-abstract=no,socket=/run/dinomo/memif.sock
 )";
 

@@ -68,6 +68,15 @@ int tell_done(const Settings& s, const Kn& kn, const Wish& wish, Steady::duratio
   return kOk;
 }
 
+/// A KN that is to be drained goes on serving as long as nobody else could: waiting does not help
+/// then.
+bool is_last(const Cluster& cluster, const Kn& drained) {
+  return drained.active && std::ranges::none_of(cluster.kns, [&](const Kn& kn) {
+           return kn.kn_slot != drained.kn_slot && kn.active && !kn.leaves &&
+                  kn.wanted == "serving";
+         });
+}
+
 /// Looks until the wish has come true; says what it waits for whenever that changes.
 int wait_until(const Settings& s, ControlSocket& dpm, const Wish& wish) {
   const auto began = Steady::now();
@@ -77,6 +86,14 @@ int wait_until(const Settings& s, ControlSocket& dpm, const Wish& wish) {
     if (!cluster) return no_answer();
     const Kn kn = cluster->kn(s.kn_slot);
     if (wish.reached(kn)) return tell_done(s, kn, wish, Steady::now() - began);
+    if (&wish == &kDrained && is_last(*cluster, kn)) {
+      return complain(
+          kUnreachable,
+          fmt::format("KN slot {} goes on serving {} partitions, since no other KN takes any. The "
+                      "wish is written down: they move when another KN starts or is let in "
+                      "(cluster add); `cluster undrain {}` takes it back",
+                      kn.kn_slot, kn.partitions, kn.kn_slot));
+    }
     const std::string waits = waits_for(*cluster, kn, wish);
     if (Steady::now() - began >= std::chrono::seconds(s.wait_s)) {
       return complain(kUnreachable,

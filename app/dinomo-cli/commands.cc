@@ -152,7 +152,7 @@ void add_cluster(CLI::App& app, Settings& s, std::vector<Command>* commands) {
         ->required()
         ->check(CLI::Range(0, 65'535));
     if (c.forced) {
-      sub->add_flag("--force", s.force, "Even the last one, so that nobody serves");
+      sub->add_flag("--force", s.force, "Even the last KN that takes partitions");
     }
   }
 }

@@ -5,8 +5,6 @@
 
 namespace dinomo::eval {
 
-namespace {
-
 sim::Operation recorded(const Operation& o, uint64_t client, uint64_t now_ns) {
   sim::Operation r;
   r.opcode = o.put ? wire::Opcode::kPut : wire::Opcode::kGet;
@@ -18,8 +16,6 @@ sim::Operation recorded(const Operation& o, uint64_t client, uint64_t now_ns) {
   r.status = o.status == Status::kOk ? wire::Status::kOk : wire::Status::kInternal;
   return r;
 }
-
-}  // namespace
 
 Load::Load(const sim::EventLoop* loop, const LoadConfig& config)
     : loop_(loop),

@@ -23,6 +23,9 @@ struct LoadConfig {
   sim::History* history = nullptr;  // gets all operations
 };
 
+/// As the checker of histories takes it.
+sim::Operation recorded(const Operation& operation, uint64_t client, uint64_t now_ns);
+
 class Load final : public Source {
  public:
   Load(const sim::EventLoop* loop, const LoadConfig& config);

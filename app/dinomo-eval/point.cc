@@ -10,6 +10,7 @@
 #include "app/dinomo-eval/clover/cluster.h"
 #include "app/dinomo-eval/dinomo/cluster.h"
 #include "app/dinomo-eval/load.h"
+#include "app/dinomo-eval/setup.h"
 #include "world/environment.h"
 
 namespace dinomo::eval {
@@ -54,14 +55,7 @@ class Run {
         point_(point),
         environment_(point.seed),
         load_(&environment_.loop, load()) {
-    fabric::sim::FabricFaults f;
-    f.delay_ns = c_.one_way_ns;
-    f.jitter_ns = c_.jitter_ns;
-    f.verb_ns = c_.verb_ns;
-    f.bytes_per_us = c_.bytes_per_us;
-    f.atomic_ns = c_.atomic_ns;
-    f.full_duplex = true;
-    environment_.fabric.set_faults(f);
+    environment_.fabric.set_faults(fabric_of(c_));
   }
 
   Status run_dinomo(cache::Policy policy, ordered_json* result, std::string* why);
@@ -142,9 +136,11 @@ Status Run::run_dinomo(cache::Policy policy, ordered_json* result, std::string* 
         in_flight);
     return Status::kInvalid;
   }
-  DinomoCluster cluster(&environment_, c_, point_.kns, policy, point_.seed, &load_);
+  DinomoCluster cluster(&environment_, c_,
+                        {.kns = point_.kns, .policy = policy, .seed = point_.seed});
   *why = cluster.broken();
   if (!why->empty()) return Status::kInvalid;
+  cluster.add_clients(&load_);
   KnCounts was;
   std::vector<uint64_t> busy_ns;
   uint64_t merged = 0;

@@ -21,6 +21,17 @@ T need(Result<T> result, const std::string& what, const std::string& why) {
 
 }  // namespace
 
+fabric::sim::FabricFaults fabric_of(const Calibration& c) noexcept {
+  fabric::sim::FabricFaults f;
+  f.delay_ns = c.one_way_ns;
+  f.jitter_ns = c.jitter_ns;
+  f.verb_ns = c.verb_ns;
+  f.bytes_per_us = c.bytes_per_us;
+  f.atomic_ns = c.atomic_ns;
+  f.full_duplex = true;
+  return f;
+}
+
 std::unique_ptr<fabric::Target> listen(const std::string& address, MutableBytes memory,
                                        uint16_t slots) {
   fabric::PoolExport exported;

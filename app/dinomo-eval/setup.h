@@ -7,10 +7,14 @@
 #include <memory>
 #include <string>
 
+#include "app/dinomo-eval/calibration.h"
 #include "app/dinomo-eval/machine.h"
+#include "drivers/fabric/sim/sim_network.h"
 #include "fabric/driver.h"
 
 namespace dinomo::eval {
+
+fabric::sim::FabricFaults fabric_of(const Calibration& calibration) noexcept;
 
 /// `memory` outlives what is returned.
 std::unique_ptr<fabric::Target> listen(const std::string& address, MutableBytes memory,

@@ -76,7 +76,8 @@ bool KnApp::prepare(std::string* why) {
   }
   if (!open_ingress(why) || !make_workers(why) || !make_memcached(why)) return false;
   make_control();
-  telemetry_ = std::make_unique<KnTelemetry>(options_, &shared_, clock_.now_ns());
+  telemetry_ =
+      std::make_unique<KnTelemetry>(options_, &shared_, ingress_->capabilities(), clock_.now_ns());
   register_with_dpdk(telemetry_.get());
   apply(options_);
   return true;
@@ -128,10 +129,11 @@ bool KnApp::open_ingress(std::string* why) {
   const ingress::Capabilities& c = ingress_->capabilities();
   spdlog::info(
       "port {} ({}): mtu {}, {} receive and {} transmit queues, steering {}{}, idle wait by {}, "
-      "checksums by {}, link {}",
+      "checksums by {}, scattered frames {}, link {}",
       c.port, c.device, c.mtu, c.rx_queues, c.tx_queues, ingress::steering_name(c.steering),
       c.steering_why.empty() ? "" : " (" + c.steering_why + ")", ingress::wait_method_name(c.wait),
-      c.tx_checksum_offload ? "port" : "software", c.link_up ? "up" : "down");
+      c.tx_checksum_offload ? "port" : "software", c.scattered_tx ? "taken" : "not taken",
+      c.link_up ? "up" : "down");
   return true;
 }
 
@@ -290,6 +292,7 @@ int KnApp::run() {
 void KnApp::every_second() {
   write_stats();
   telemetry_->log_slow();
+  telemetry_->follow_port(ingress_->port_counters());
   notify_service("WATCHDOG=1");
   if (control_->ready() && !told_serving_) {
     notify_ready("serving");

@@ -30,6 +30,25 @@ std::string address_of(const KnOptions& o) {
   return with_bits.substr(0, with_bits.find('/')) + " port " + std::to_string(o.udp_port);
 }
 
+/// For people and tools that ask once; what changes is in the figures.
+json describe(const ingress::Capabilities& port) {
+  return {{"name", port.port},
+          {"device", port.device},
+          {"mtu", port.mtu},
+          {"rx_queues", port.rx_queues},
+          {"tx_queues", port.tx_queues},
+          {"steering", ingress::steering_name(port.steering)},
+          {"steering_why", port.steering_why},
+          {"idle_wait", ingress::wait_method_name(port.wait)},
+          {"checksums", port.tx_checksum_offload ? "port" : "software"},
+          {"scattered_tx", port.scattered_tx ? 1 : 0}};
+}
+
+static_assert(static_cast<int>(ingress::Steering::kSingle) == 0 &&
+              static_cast<int>(ingress::Steering::kHardware) == 1 &&
+              static_cast<int>(ingress::Steering::kRss) == 2 &&
+              static_cast<int>(ingress::Steering::kSoftware) == 3);  // as the row below says
+
 constexpr std::array<telemetry::Metric, kKnFacts> kFactMetrics = {{
     {"", "uptime_ms", Kind::kGauge, Unit::kMs, "time since the start"},
     {"", "workers", Kind::kGauge, Unit::kNone, "worker lcores"},
@@ -40,20 +59,28 @@ constexpr std::array<telemetry::Metric, kKnFacts> kFactMetrics = {{
     {"", "lease_left_us", Kind::kGauge, Unit::kUs, "what is left of the lease, 0 expired"},
     {"", "slow_operations", Kind::kCounter, Unit::kNone,
      "groups of operations slower than slow_us"},
+    {"", "steering", Kind::kGauge, Unit::kNone,
+     "how the port finds a worker: 0 there is one, 1 flow rules, 2 RSS, 3 software"},
+    {"", "port_missed", Kind::kCounter, Unit::kNone,
+     "frames that the port dropped because no worker fetched them in time"},
 }};
 
 }  // namespace
 
 std::span<const telemetry::Metric, kKnFacts> kn_fact_metrics() noexcept { return kFactMetrics; }
 
-KnTelemetry::KnTelemetry(const KnOptions& options, const kn::Shared* shared, uint64_t now_ns)
+KnTelemetry::KnTelemetry(const KnOptions& options, const kn::Shared* shared,
+                         const ingress::Capabilities& port, uint64_t now_ns)
     : name_(options.name),
       dpm_(options.dpm),
       address_(address_of(options)),
+      port_(describe(port)),
       shared_(*shared),
       began_ns_(now_ns),
       warm_s_(options.warm_s),
-      slow_logged_(shared->stats.size()) {}
+      slow_logged_(shared->stats.size()) {
+  set(KnFact::kSteering, static_cast<uint64_t>(port.steering));
+}
 
 bool KnTelemetry::cache_full() const noexcept {
   uint64_t used = 0;
@@ -112,6 +139,7 @@ nlohmann::json KnTelemetry::info() {
   info["name"] = name_;
   info["dpm"] = dpm_;
   info["address"] = address_;
+  info["port"] = port_;
   info["kn_slot"] = fact(KnFact::kSlot).get();
   info["workers"] = shared_.stats.size();
   info["phase"] = cluster::phase_name(phase_.load(std::memory_order_relaxed));

@@ -12,6 +12,7 @@
 #include "app/common/telemetry.h"
 #include "app/dinomo-kn/kn_options.h"
 #include "cluster/kn_control.h"
+#include "ingress/driver.h"
 #include "kn/stats.h"
 #include "kn/worker.h"
 
@@ -27,8 +28,10 @@ enum class KnFact : uint8_t {
   kRingVersion,
   kLeaseLeftUs,
   kSlowOperations,
+  kSteering,
+  kPortMissed,
 };
-inline constexpr size_t kKnFacts = 8;
+inline constexpr size_t kKnFacts = 10;
 /// Rows in the order of KnFact.
 std::span<const telemetry::Metric, kKnFacts> kn_fact_metrics() noexcept;
 
@@ -39,12 +42,17 @@ class KnTelemetry final : public Observed {
   // Of the budget: with so much in use a cache counts as full.
   static constexpr uint64_t kWarmPercent = 90;
 
-  KnTelemetry(const KnOptions& options, const kn::Shared* shared, uint64_t now_ns);
+  /// `port`: what the started port turned out to be.
+  KnTelemetry(const KnOptions& options, const kn::Shared* shared, const ingress::Capabilities& port,
+              uint64_t now_ns);
 
   /// Control lcore, every turn.
   void follow(const cluster::KnControl& control, uint64_t now_ns) noexcept;
   /// Control lcore, every second: what was slow since the last time goes to the log.
   void log_slow();
+  void follow_port(const ingress::PortCounters& port) noexcept {
+    set(KnFact::kPortMissed, port.missed);
+  }
   void set_warm_s(uint32_t warm_s) noexcept { warm_s_.store(warm_s); }
 
   nlohmann::json info() override;
@@ -62,6 +70,7 @@ class KnTelemetry final : public Observed {
   const std::string name_;
   const std::string dpm_;
   const std::string address_;
+  const nlohmann::json port_;
   const kn::Shared& shared_;
   const uint64_t began_ns_;
   std::atomic<uint32_t> warm_s_;

@@ -46,7 +46,6 @@ EXIT STATUS
 EXAMPLES
   dinomo-lab --kinds zipf-0.99,scans --keys 100000 --value-bytes 1024 --json lab.json
   dinomo-bench --workload b --record b.stream && dinomo-lab --stream b.stream
-  usertools/plot-lab.py lab.json lab.png
 )";
 
 int complain(const std::string& text) {

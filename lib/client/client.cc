@@ -99,8 +99,8 @@ Status Client::submit(const Operation& op) noexcept {
   r->kn_slot = op.kn_slot;
   r->route_hash = op.key.empty() ? 0 : routing_hash(op.key);
   r->to_owner = false;
-  r->transmissions = r->declined = r->put_off = r->timeouts = 0;
-  r->sequence = 0;
+  r->transmissions = r->put_off = r->timeouts = 0;
+  r->forget_sequence();
   r->deadline_ns = r->first_sent_ns = r->last_sent_ns = 0;
   r->callback = op.callback;
   r->context = op.context;
@@ -159,7 +159,7 @@ void Client::dispatch(Request* r) noexcept {
   Kn& kn = *kns_[kn_index];
   const uint32_t worker =
       r->key_bytes == 0 ? 0 : worker_of(r->route_hash, std::max(1u, kn.worker_count));
-  if (!kn.ready) {
+  if (!has_cookie(kn)) {
     hold(&kn.waiting, r);
     start_hello(kn_index, worker);
     return;
@@ -285,7 +285,7 @@ void Client::pack(uint32_t kn_index, uint32_t worker) noexcept {
       wire::MessageHeader m{};
       m.opcode = static_cast<uint8_t>(r->opcode);
       m.flags = r->flags;
-      if (may_have_run(*r) && wire::is_mutation(r->opcode)) m.flags |= wire::kRepeated;
+      if (r->in_session != 0 && wire::is_mutation(r->opcode)) m.flags |= wire::kRepeated;
       m.sequence = r->sequence;
       if (!writer.append(m, r->extra(), r->key(), r->value())) break;
       r->queue()->unlink();
@@ -301,6 +301,7 @@ void Client::mark_sent(Kn& kn, Request* r) noexcept {
   r->cookie_generation = kn.cookie_generation;
   r->last_sent_ns = now_ns_;
   if (r->transmissions++ == 0) r->first_sent_ns = now_ns_;
+  ++r->in_session;
   ++counters_.transmissions;
   timers_.arm(r->timer(), std::min(now_ns_ + timeout_ns(kn, *r), r->deadline_ns));
 }
@@ -376,7 +377,7 @@ void Client::free_sequence(Request* r) noexcept {
       ++mutation_oldest_;
     }
   }
-  r->sequence = 0;
+  r->forget_sequence();
 }
 
 void Client::release(Request* r) noexcept {

@@ -131,6 +131,7 @@ class Client {
     uint64_t cookie = 0;
     uint32_t cookie_generation = 0;
     uint64_t cookie_renew_ns = UINT64_MAX;  // fetch a newer one from then on
+    uint64_t cookie_end_ns = UINT64_MAX;    // it may be void from then on
     uint32_t datagram_bytes_max = wire::kDatagramBytesMax;
     uint64_t srtt_ns = 0;  // 0: not measured
     uint64_t rttvar_ns = 0;
@@ -188,6 +189,9 @@ class Client {
   void new_session(uint64_t session) noexcept;
   void drop_session() noexcept;
   void renew_cookie(uint32_t kn_index) noexcept;
+  // Who slept asks before a cookie that has ended can make a mutation look as if it had been sent
+  // before.
+  bool has_cookie(const Kn& kn) const noexcept { return kn.ready && now_ns_ < kn.cookie_end_ns; }
   static bool may_have_run(const Request& r) noexcept;
   void want_ring() noexcept;
   void drive_ring() noexcept;

@@ -159,6 +159,7 @@ void Client::on_hello_reply(Request* r, const wire::Message& m) noexcept {
   kn.cookie = reply.cookie;
   const uint64_t good_ns = reply.cookie_ms * kMs;
   kn.cookie_renew_ns = good_ns == 0 ? UINT64_MAX : now_ns_ + good_ns - good_ns / 4;
+  kn.cookie_end_ns = good_ns == 0 ? UINT64_MAX : now_ns_ + good_ns;
   ++kn.cookie_generation;
   kn.kn_slot = reply.kn_slot;
   kn.datagram_bytes_max = std::clamp<uint32_t>(reply.datagram_bytes_max, 512, 65'000);
@@ -169,9 +170,9 @@ void Client::on_hello_reply(Request* r, const wire::Message& m) noexcept {
   if (ring_wanted_) drive_ring();
 }
 
-// Not each of its transmissions is known to have been declined.
+// Not each of its transmissions in this session was answered NO_SESSION.
 bool Client::may_have_run(const Request& r) noexcept {
-  return r.transmissions != 0 && (r.timeouts != 0 || r.declined != r.transmissions);
+  return r.in_session != 0 && (r.timeouts != 0 || r.declined != r.in_session);
 }
 
 // Says HELLO without a session; nothing depends on the old one any more.
@@ -190,9 +191,10 @@ void Client::renew_cookie(uint32_t kn_index) noexcept {
   start_hello(kn_index, 0);
 }
 
-// The server has forgotten the session. Reads are simply sent again. A mutation is given a number
-// in the new session only if each of its transmissions is known to have been declined; else it may
-// have been applied, the record of it is gone, and only the caller can decide.
+// The first session, one after SESSION_LOST (nothing is under way then), or the cluster has another
+// pool than before: of the old one every KN would have taken the token. Reads are simply sent
+// again. A mutation that was only ever answered NO_SESSION goes on: had a copy of it run, that was
+// in the pool that is no more. Of any other the record is gone, and only the caller can decide.
 void Client::new_session(uint64_t session) noexcept {
   if (session_ != 0) {
     for (Request& r : requests_) {
@@ -203,7 +205,7 @@ void Client::new_session(uint64_t session) noexcept {
         give_up(&r, Status::kStale);
         continue;
       }
-      if (mutation) r.sequence = 0;
+      if (mutation) r.forget_sequence();
       if (r.state == State::kSent || (mutation && r.state == State::kQueued)) requeue(&r);
     }
     for (const auto& kn : kns_) kn->ready = false;
@@ -233,7 +235,7 @@ void Client::drive_ring() noexcept {
     return;
   }
   Kn& kn = *kns_[control_kn_];
-  if (!kn.ready) return start_hello(control_kn_, 0);  // its reply calls here again
+  if (!has_cookie(kn)) return start_hello(control_kn_, 0);  // its reply calls here again
   ring_request_.state = State::kSent;
   ring_request_.route = control_kn_;
   ring_request_.last_sent_ns = now_ns_;

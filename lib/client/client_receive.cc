@@ -127,7 +127,7 @@ void Client::on_wrong_owner(Request* r, const wire::Message& m) noexcept {
     r->to_owner = true;
     return requeue(r);
   }
-  r->to_owner = false;  // not among `declined`: see Request::put_off
+  r->to_owner = false;
   hold(&ring_wait_, r);
   want_ring();
 }
@@ -142,13 +142,14 @@ void Client::on_no_session(Request* r) noexcept {
 }
 
 // This worker has forgotten the session, others may not have: what is under way in it is left to
-// end, then there is a new one. This mutation was not carried out now; if an earlier transmission
-// may have been, only the caller can decide.
+// end, then there is a new one. This mutation was not carried out now; if there was an earlier
+// transmission, whatever it was answered, only the caller can decide. (A copy that the network made
+// of the only one cannot have run shortly before: sessions are forgotten that were unused for
+// longest.)
 void Client::on_session_lost(Request* r) noexcept {
   if (r->state != State::kSent || !wire::is_mutation(r->opcode)) return;
-  ++r->declined;
   renewing_ = true;
-  if (may_have_run(*r)) return give_up(r, Status::kStale);
+  if (r->in_session != 1) return give_up(r, Status::kStale);
   free_sequence(r);
   r->queue()->unlink();
   hold(&window_wait_, r);

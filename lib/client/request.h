@@ -82,10 +82,12 @@ struct Request : QueueNode, Timer {
   uint32_t route = 0;  // index of the KN it was last routed to
   uint32_t worker = 0;
   uint32_t transmissions = 0;
-  uint32_t declined = 0;  // transmissions that were answered without being carried out
-  // BUSY or MOVING. Not among `declined`, nor is WRONG_OWNER: if the network doubled the datagram,
-  // one of the two may have been refused and the other carried out.
-  uint32_t put_off = 0;
+  // Transmissions under the sequence that it has. No refusal but SESSION_LOST proves that the
+  // mutation did not run: if the network doubled the datagram, one of the two may have been refused
+  // and the other carried out.
+  uint32_t in_session = 0;
+  uint32_t declined = 0;  // of them, answered NO_SESSION
+  uint32_t put_off = 0;   // BUSY or MOVING
   uint32_t timeouts = 0;
   uint32_t cookie_generation = 0;  // of the cookie it was last sent with
   uint64_t sequence = 0;           // 0: none yet
@@ -100,6 +102,10 @@ struct Request : QueueNode, Timer {
   uint32_t body_capacity = 0;
   std::unique_ptr<std::byte[]> body;  // key, then value; grows, never shrinks
 
+  void forget_sequence() noexcept {
+    sequence = 0;
+    in_session = declined = 0;
+  }
   ListNode* queue() noexcept { return static_cast<QueueNode*>(this); }
   Timer* timer() noexcept { return this; }
   Bytes key() const noexcept { return {body.get(), key_bytes}; }

@@ -68,8 +68,10 @@ std::string want(pool::Space& space, uint64_t kn_slot, KnWanted wanted, bool for
     }
     if (others == 0) {
       return "KN slot " + std::to_string(kn_slot) +
-             " is the last one that takes partitions: start or add another one first; with "
-             "--force it goes, and nobody serves until another one comes";
+             " is the last one that takes partitions: start or add another one first; with " +
+             (wanted == KnWanted::kRemoved
+                  ? "--force it ends, and nobody serves until another one comes"
+                  : "--force it is drained as soon as another one comes, and serves until then");
     }
   }
   std::atomic_ref<uint32_t>(line.wanted)

@@ -85,6 +85,7 @@ struct Capabilities {
   uint16_t mtu = 0;
   bool rx_checksum_offload = false;
   bool tx_checksum_offload = false;
+  bool scattered_tx = false;  // takes frames of several buffers; not used (doc/performance.md)
   bool rx_checksum_verified = false;  // in software, where the port does not
   bool link_up = false;
   Steering steering = Steering::kSingle;

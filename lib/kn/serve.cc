@@ -113,13 +113,17 @@ uint32_t Worker::look_ahead() noexcept {
     const uint32_t room = limit - std::min(limit, backlog_.size());
     const size_t wanted = admission_.may_refuse() ? ahead_.size() : std::min<size_t>(room, kBurst);
     if (wanted == 0) break;
+    const uint64_t began_ns = room < wanted ? clock_->now_ns() : 0;
     const Arrived now = take_from_port(std::span(ahead_).first(wanted));
     const uint32_t n = now.native;
     more = now.more;
     work += now.all;
     const uint32_t kept = std::min(n, room);
     for (uint32_t i = 0; i < kept; ++i) backlog_.push(ahead_[i]);
-    if (kept != n) shed(std::span(ahead_).subspan(kept, n - kept));
+    if (kept == n) continue;
+    shed(std::span(ahead_).subspan(kept, n - kept));
+    // Receiving them is a good part of what refusing costs.
+    admission_.refusing_took((clock_->now_ns() - began_ns) * (n - kept) / n);
   }
   if (backlog_.size() > stats_.queued_most.get()) stats_.queued_most.set(backlog_.size());
   if (backlog_.size() != 0) admission_.full(kBurst);
@@ -128,7 +132,6 @@ uint32_t Worker::look_ahead() noexcept {
 
 /// Operations are refused; what keeps a client going (HELLO, RING, PING, STATS) is not.
 void Worker::shed(std::span<ingress::Datagram> datagrams) noexcept {
-  const uint64_t began_ns = clock_->now_ns();
   for (const ingress::Datagram& d : datagrams) {
     stats_.shed_datagrams.add();
     shed_retry_us_ = admission_.refuse(backlog_.size());
@@ -137,7 +140,6 @@ void Worker::shed(std::span<ingress::Datagram> datagrams) noexcept {
   serve_chunk();
   shed_retry_us_ = 0;
   ingress_->release(datagrams);
-  admission_.refusing_took(clock_->now_ns() - began_ns);
 }
 
 void Worker::parse_datagram(const ingress::Datagram& datagram, uint32_t index) noexcept {

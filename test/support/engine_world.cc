@@ -42,7 +42,7 @@ EngineWorld::EngineWorld(const EngineOptions& options) : options_(options) {
     config.cache.pages = cache_pages_.get();
     config.cache.share = w;
     config.workers = options_.workers;
-    LoopbackQueue* queue = &network;
+    ingress::Queue* queue = options_.port != nullptr ? options_.port : &network;
     if (w != 0) queue = other_networks_.emplace_back(std::make_unique<LoopbackQueue>()).get();
     auto worker = kn::Worker::create(config, queue, &clock, &shared_);
     EXPECT_TRUE(worker.has_value());

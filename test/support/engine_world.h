@@ -27,7 +27,8 @@ struct EngineOptions {
   uint16_t workers = 1;        // that the KN says it has; the world runs worker 0
   bool divides_cache = false;  // the workers' caches share one memory, and the tuner divides it
   cache::TunerConfig tuner = {.period_ms = 10};
-  uint64_t turn_ns = 1000;  // that a turn takes
+  ingress::Queue* port = nullptr;  // worker 0's, instead of EngineWorld::network
+  uint64_t turn_ns = 1000;         // that a turn takes
   dpm::ServiceConfig service = {.merge_workers = 0};
   kn::WorkerConfig worker = {.cache = {.budget_bytes = uint64_t{4} << 20}};
 };

@@ -39,6 +39,7 @@ class LoopbackQueue final : public ingress::Queue {
       out[n++] = {held_.back()->peer, held_.back()->payload, held_.back().get()};
     }
     counters_.datagrams_in += n;
+    if (on_receive) on_receive(n);
     return n;
   }
   void release(std::span<ingress::Datagram> datagrams) noexcept override {
@@ -84,6 +85,7 @@ class LoopbackQueue final : public ingress::Queue {
 
   size_t buffers_max = 1024;
   size_t waiting_max = SIZE_MAX;
+  std::function<void(uint32_t received)> on_receive;
   std::function<void()> on_release;
 
  private:

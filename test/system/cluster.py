@@ -70,10 +70,11 @@ class Cluster:
     FABRICS = ("shm", "mlx5-soft", "verbs-soft")
 
     def __init__(self, build_dir, lcores="0@0,1@1", memory_mb=384, pool_bytes="768m", vdev="af_packet",
-                 ip6=False, fabric="shm", telemetry=False):
+                 ip6=False, fabric="shm", telemetry=False, mtu=1500):
         self.build = os.path.abspath(build_dir)
         self.telemetry = telemetry  # both answer below RUNTIME_DIRECTORY, which is this test's own
         self.fabric = fabric  # X-soft: driver X; DPM and KN share a soft HCA, a process of its own
+        self.mtu = mtu  # of the link between client and KN
         self.ip6 = ip6  # the KN has an IPv6 address and no other
         self.lcores, self.memory_mb, self.pool_bytes, self.vdev = lcores, memory_mb, pool_bytes, vdev
         self.directory = tempfile.mkdtemp(prefix="dinomo-test-")
@@ -105,8 +106,8 @@ class Cluster:
         for ns in (self.kn_ns, self.client_ns):
             self._ip("netns", "add", ns)
             self._ip("-n", ns, "link", "set", "lo", "up")
-        self._ip("link", "add", self.kn_if, "netns", self.kn_ns, "type", "veth",
-                 "peer", "name", self.client_if, "netns", self.client_ns)
+        self._ip("link", "add", self.kn_if, "mtu", str(self.mtu), "netns", self.kn_ns, "type", "veth",
+                 "peer", "name", self.client_if, "mtu", str(self.mtu), "netns", self.client_ns)
         self._ip("-n", self.kn_ns, "link", "set", self.kn_if, "up")
         self._ip("-n", self.client_ns, "addr", "add", f"{self.CLIENT_IP}/24", "dev", self.client_if)
         if self.ip6:
@@ -162,6 +163,9 @@ class Cluster:
     def _fabric_arguments(self):
         return [] if self.fabric == "shm" else ["--fabric", self.fabric.removesuffix("-soft")]
 
+    def _mtu_arguments(self):
+        return ["--mtu", str(self.mtu)] if self.mtu != 1500 else []
+
     def _telemetry_arguments(self):
         return ["--file-prefix", "dinomo-kn"] if self.telemetry else ["--no-telemetry"]
 
@@ -177,14 +181,16 @@ class Cluster:
         return command if self.fabric == "shm" else self._in_kn_namespace(command)
 
     def kn_command(self, *extra):
-        vdev = {"af_packet": f"net_af_packet0,iface={self.kn_if},framecnt=4096",
+        # A frame of the ring has to hold one of the link.
+        jumbo = ",blocksz=36864,framesz=9216" if self.mtu > 1500 else ""
+        vdev = {"af_packet": f"net_af_packet0,iface={self.kn_if},framecnt={4096 if not jumbo else 1024}{jumbo}",
                 "af_xdp": f"net_af_xdp0,iface={self.kn_if},busy_budget=0"}[self.vdev]
         address = (["--ip6", f"{self.SERVER_IP6}/64"] if self.ip6
                    else ["--ip", f"{self.SERVER_IP}/24"])
         return self._in_kn_namespace(
             [*self._over_fabric(self.program("dinomo-kn")), "--no-shconf", "--no-huge", "-m",
              str(self.memory_mb), "--no-pci", *self._telemetry_arguments(), "--lcores", self.lcores, "--vdev", vdev,
-             "--", *self._fabric_arguments(), "--dpm", self.dpm_address, *address, "--stats-file",
+             "--", *self._fabric_arguments(), *self._mtu_arguments(), "--dpm", self.dpm_address, *address, "--stats-file",
              self.path("kn.json"), *extra])
 
     def start_dpm(self, *extra):

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """KNs that come, leave, are killed and stopped under load, as real processes.
 
-usage: elastic_test.py BUILD_DIR [--events N] [--seed N]
+usage: elastic_test.py BUILD_DIR [--kns N] [--events N] [--seed N] [--pace-us N]
 
-One DPM and three KNs, each in a network namespace of its own behind one bridge, and clients that go on all
-the time. Their histories have to be linearizable with every mutation counted once, and every KN has to
-have its part of the ring again at the end."""
+One DPM and several KNs, each in a network namespace of its own behind one bridge, and clients that go on all
+the time. Every kind of event comes once, then they are drawn by the seed, as the KN that each one hits is.
+The histories have to be linearizable with every mutation counted once, and after each event every KN has to
+have its part of the ring again."""
 import argparse
 import json
 import os
@@ -18,13 +19,21 @@ import time
 
 from cluster import Checks, Cluster, need_root
 
-KNS = 3
+MIN_KNS = 3  # two may die at once, and somebody has to be left
 LEASE_MS = 1000
 SETTLE_S = 20
 
 
 class KnCluster(Cluster):
     """Several KNs; the client's namespace holds the bridge between them."""
+
+    def __init__(self, build, kns, **options):
+        super().__init__(build, **options)
+        self.slots = range(kns)
+
+    def but(self, *slots):
+        """All other slots."""
+        return [s for s in self.slots if s not in slots]
 
     def kn_namespace(self, slot):
         return f"{self.kn_ns}s{slot}"
@@ -36,7 +45,7 @@ class KnCluster(Cluster):
         self._ip(*inside, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
         self._ip(*inside, "addr", "add", f"{self.CLIENT_IP}/24", "dev", "br0")
         self._ip(*inside, "link", "set", "br0", "up")
-        for slot in range(KNS):
+        for slot in self.slots:
             namespace = self.kn_namespace(slot)
             self._ip("netns", "add", namespace)
             self._ip("link", "add", f"k{slot}", "netns", namespace, "type", "veth", "peer", "name", f"p{slot}",
@@ -45,10 +54,10 @@ class KnCluster(Cluster):
             self._ip(*inside, "link", "set", f"p{slot}", "master", "br0", "up")
 
     def close(self):
-        for slot in range(KNS):
+        for slot in self.slots:
             self.resume(slot)
         super().close()
-        for slot in range(KNS):
+        for slot in self.slots:
             subprocess.run(["ip", "netns", "del", self.kn_namespace(slot)], capture_output=True, check=False)
 
     def start_slot(self, slot):
@@ -84,8 +93,7 @@ class KnCluster(Cluster):
 
 def restart(c, slot, how):
     c.kill(f"kn{slot}", how)
-    others = [s for s in range(KNS) if s != slot]
-    c.wait_divided(others)
+    c.wait_divided(c.but(slot))
     c.start_slot(slot)
 
 
@@ -97,6 +105,15 @@ def dies(c, slot):
     restart(c, slot, signal.SIGKILL)
 
 
+def dies_with_another(c, slot):
+    pair = (slot, (slot + 1) % len(c.slots))
+    for one in pair:
+        c.kill(f"kn{one}", signal.SIGKILL)
+    c.wait_divided(c.but(*pair))
+    for one in pair:
+        c.start_slot(one)
+
+
 def sleeps(c, slot):
     """For longer than its lease. A mapping cannot be taken away from a process that does not run, so the DPM
     kills it, and others have its partitions; it must not need to wake for that."""
@@ -104,7 +121,7 @@ def sleeps(c, slot):
     ended = c.ended(slot)
     if ended != -signal.SIGKILL:
         raise RuntimeError(f"KN {slot} was stopped, and ended by itself ({ended})")
-    c.wait_divided([s for s in range(KNS) if s != slot])
+    c.wait_divided(c.but(slot))
     c.start_slot(slot)
 
 
@@ -120,12 +137,12 @@ def steered(c, slot):
         return json.loads(said.stdout)
 
     ask("drain", str(slot))
-    c.wait_divided([s for s in range(KNS) if s != slot])
+    c.wait_divided(c.but(slot))
     found = {kn["kn_slot"]: kn for kn in ask("status")["kns"]}[slot]
     if (found["state"], found["wanted"], found["partitions"]) != ("idle", "drained", 0):
         raise RuntimeError(f"a drained KN is said to be {found}")
     ask("undrain", str(slot))
-    c.wait_divided(range(KNS))
+    c.wait_divided(c.slots)
     ask("remove", str(slot))
     if c.ended(slot) != 0:
         raise RuntimeError(f"KN {slot} was removed and did not end in order")
@@ -139,7 +156,7 @@ def steered(c, slot):
     c.start_slot(slot)
     ask("add", str(slot))
     ring = ask("ring")
-    if len(ring["owner"]) != 4096 or slot not in ring["owner"] or ask("leader")["leader"]["kn_slot"] not in range(KNS):
+    if len(ring["owner"]) != 4096 or slot not in ring["owner"] or ask("leader")["leader"]["kn_slot"] not in c.slots:
         raise RuntimeError(f"ring and leader are not as they should be: version {ring['ring_version']}")
 
 
@@ -149,46 +166,81 @@ def blinks(c, slot):
     c.start_slot(slot)
 
 
-EVENTS = (leaves, dies, sleeps, blinks, steered)
+EVENTS = (leaves, dies, sleeps, blinks, steered, dies_with_another)
 
 
-def run(build, events, seed):
-    check = Checks(f"python3 test/system/elastic_test.py {build} --events {events} --seed {seed}")
-    order = random.Random(seed)
-    with KnCluster(build, pool_bytes="256m") as c:
+def drained_last(c, check):
+    """The one that is left is not drained; by force the wish is written down, and it serves until another comes."""
+    *others, last = c.slots
+    for slot in others:
+        check.equal(f"KN {slot} ends in order", c.kill(f"kn{slot}", signal.SIGTERM), 0)
+    c.wait_divided([last])
+    steer = [c.program("dinomo-cli"), "cluster", "--control", c.path("dpdk/dinomo-dpm/dpdk_telemetry.v2")]
+    refused = subprocess.run([*steer, "drain", str(last)], capture_output=True, text=True, timeout=60, check=False)
+    check.equal("the last KN is not drained", refused.returncode, 3)
+    forced = subprocess.run([*steer, "drain", "--force", str(last)], capture_output=True, text=True, timeout=60,
+                            check=False)
+    check("by force the command says that it goes on serving, and does not wait",
+          forced.returncode == 4 and f"KN slot {last} goes on serving 4096 partitions" in forced.stderr,
+          f"({forced.returncode}, {forced.stderr.strip()})")
+    check.equal("it serves all", c.partitions(last), 4096)
+    c.start_slot(others[0])
+    c.wait_divided(others[:1])
+    check.equal("it is drained as soon as another one comes", c.partitions(last), 0)
+    for slot in (last, others[0]):
+        check.equal(f"KN {slot} ends in order", c.kill(f"kn{slot}", signal.SIGTERM), 0)
+
+
+def happen(c, check, events, order, load):
+    """One event after the other, the clients asking all the while."""
+    began = time.monotonic()
+    c.start_slot(c.slots[-1])
+    c.wait_divided(c.slots)
+    check("one more KN takes its part of the ring", True)
+    for number in range(events):
+        event = EVENTS[number] if number < len(EVENTS) else order.choice(EVENTS)
+        slot = order.choice(c.slots)
+        event(c, slot)
+        c.wait_divided(c.slots)
+        check(f"{number + 1}: KN {slot} {event.__name__}, all have their part again", load.poll() is None,
+              f"({time.monotonic() - began:.1f} s)")
+
+
+def judge(c, check, load, said, history):
+    print(said, end="")
+    check.equal("the clients ended well", load.returncode, 0)
+    heard = json.loads(said)
+    check("everything was answered in time", heard["answered"] == heard["operations"] > 0)
+    check.equal("outcomes unknown", heard["outcome_unknown"], 0)
+    judged = subprocess.run([c.program("dinomo-sim"), "check", history], capture_output=True, text=True,
+                            timeout=600, check=False)
+    check("every history is linearizable, and every mutation counts once", judged.returncode == 0,
+          judged.stdout + judged.stderr)
+
+
+def run(build, kns, events, seed, pace_us):
+    check = Checks(f"python3 test/system/elastic_test.py {build} --kns {kns} --events {events} --seed {seed} "
+                   f"--pace-us {pace_us}")
+    with KnCluster(build, kns, pool_bytes="256m") as c:
         c.start_dpm()
-        for slot in range(KNS - 1):
+        for slot in c.slots[:-1]:
             c.start_slot(slot)
-        c.wait_divided(range(KNS - 1), 60)
+        c.wait_divided(c.slots[:-1], 60)
         history = c.path("history.jsonl")
-        seconds = 5 + 6 * events
+        limit_s = 60 * (1 + events)  # they are told when it is enough
         load = subprocess.Popen(c.in_client([c.tool("history_client"), "--server", "10.77.0.2", "--file", history,
-                                             "--seed", str(seed), "--seconds", str(seconds), "--keys", "60",
-                                             "--deadline-ms", "30000", "--exactly-once"]),
+                                             "--seed", str(seed), "--seconds", str(limit_s), "--keys", "60",
+                                             "--deadline-ms", "30000", "--exactly-once", "--pace-us", str(pace_us)]),
                                 stdout=subprocess.PIPE, text=True)
         try:
-            began = time.monotonic()
-            c.start_slot(KNS - 1)
-            c.wait_divided(range(KNS))
-            check("a third KN takes its part of the ring", True)
-            for number in range(events):
-                event, slot = EVENTS[number % len(EVENTS)], order.randrange(KNS)
-                event(c, slot)
-                c.wait_divided(range(KNS))
-                check(f"KN {slot} {event.__name__}, and has its part again", True,
-                      f"({time.monotonic() - began:.1f} s)")
-            said = load.communicate(timeout=seconds + 90)[0]
+            happen(c, check, events, random.Random(seed), load)
+            load.terminate()
+            said = load.communicate(timeout=90)[0]
         finally:
             if load.poll() is None:
                 load.kill()
-        print(said, end="")
-        check.equal("the clients ended well", load.returncode, 0)
-        judged = subprocess.run([c.program("dinomo-sim"), "check", history], capture_output=True, text=True,
-                                timeout=300, check=False)
-        check("every history is linearizable, and every mutation counts once", judged.returncode == 0,
-              judged.stdout + judged.stderr)
-        for slot in range(KNS):
-            check.equal(f"KN {slot} ends in order", c.kill(f"kn{slot}", signal.SIGTERM), 0)
+        judge(c, check, load, said, history)
+        drained_last(c, check)
         check.equal("the DPM ends in order", c.kill("dpm", signal.SIGTERM), 0)
     return check.finish()
 
@@ -196,11 +248,16 @@ def run(build, events, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build")
-    parser.add_argument("--events", type=int, default=5)
+    parser.add_argument("--kns", type=int, default=MIN_KNS)
+    parser.add_argument("--events", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pace-us", type=int, default=0, help="the clients rest between requests: for long histories")
     arguments = parser.parse_args()
+    if not MIN_KNS <= arguments.kns <= 16:
+        parser.error(f"--kns: from {MIN_KNS} to 16")
     need_root()
-    return run(os.path.abspath(arguments.build), arguments.events, arguments.seed)
+    return run(os.path.abspath(arguments.build), arguments.kns, arguments.events, arguments.seed,
+               arguments.pace_us)
 
 
 if __name__ == "__main__":

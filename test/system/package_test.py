@@ -193,7 +193,7 @@ def goes(system, check):
 
 def wrong_use(check, folder):
     script = os.path.join(SOURCE, "usertools", "make-deb.sh")
-    for arguments, status, words in ((["--no-such"], 2, "usage"), (["--build"], 2, "needs a folder"),
+    for arguments, status, words in ((["--no-such"], 2, "usage"), (["--revision", "a b"], 2, "letters, digits"), (["--build"], 2, "needs a folder"),
                                      (["--build", "/no/such"], 1, "no such folder"), (["--build", folder], 1, "no build")):
         done = run("bash", script, *arguments)
         check(f"make-deb.sh {' '.join(arguments)}", done.returncode == status and words in done.stderr, done.stderr)

@@ -8,6 +8,7 @@ And what a deployment costs that serves but has nothing to do.
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -35,6 +36,24 @@ def idle(c, check, what):
     check("it still serves", c.cli("put", "after", "rest").returncode == 0)
 
 
+def stats_tool(c, *arguments):
+    tool = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "usertools", "dinomo-stats.py")
+    done = subprocess.run([sys.executable, tool, *arguments], env=c.environment, capture_output=True, text=True, timeout=60)
+    return done.stdout
+
+
+def steering(c, check):
+    """The port has one receive queue for two workers, and says so wherever one may look."""
+    why = "software (the port has one receive queue)"
+    with open(c.logs["kn"], encoding="utf-8") as log:
+        check("the start line tells how datagrams are steered", f"steering {why}" in log.read())
+    check("so does dinomo-stats", f"net_af_packet mtu 1500, steering {why}" in stats_tool(c), stats_tool(c)[:300])
+    lines = [json.loads(line) for line in stats_tool(c, "--json").splitlines()]
+    figures = next(line["stats"] for line in lines if line["program"] == "dinomo-kn")
+    check.equal("and the figures", figures["steering"], 3)
+    check("what the port dropped is counted", figures["port_missed"] >= 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("build")
@@ -46,10 +65,11 @@ def main():
     common = ["--keys", str(a.keys), "--value-bytes", "512", "--timeout-ms", "20000", "--seed",
               str(a.seed)]
     last = (os.cpu_count() or 1) - 1
-    with cluster.Cluster(a.build, lcores=f"0@0,1@{last},2@{last}") as c:
+    with cluster.Cluster(a.build, lcores=f"0@0,1@{last},2@{last}", telemetry=True) as c:
         c.start_dpm()
         c.start_kn()
         c.wait_serving()
+        steering(c, check)
         idle(c, check, "two workers, new")
         ring = json.loads(c.cli("--json", "ring").stdout)
         check.equal("the ring tells clients of two workers", ring["kns"][0]["workers"], 2)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several clients of one server over kernel sockets, each with a random mix of operations on keys
 // that all share. What they asked for and heard is written as a history for `dinomo-sim check`.
-// Prints one JSON line with counts. Exit status 1 if the history cannot be written.
+// SIGTERM ends the asking before --seconds are over: what is under way is still waited for, and
+// written. Prints one JSON line with counts. Exit status 1 if the history cannot be written.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -38,6 +40,7 @@ struct Settings {
   uint32_t keys = 120;
   uint64_t seed = 1;
   uint32_t seconds = 10;
+  uint32_t pace_us = 0;  // between two times of asking; 0: whenever an answer has come
   uint32_t deadline_ms = 10'000;
   bool exactly_once = false;  // else a mutation that was sent again may count again
 };
@@ -195,13 +198,19 @@ class Party {
   uint64_t answered_ = 0;
 };
 
-void run(std::vector<std::unique_ptr<Party>>* parties, dinomo::Clock* clock, uint64_t seconds) {
-  const uint64_t stop_ns = clock->now_ns() + seconds * 1'000'000'000;
+volatile std::sig_atomic_t enough = 0;
+
+void run(std::vector<std::unique_ptr<Party>>* parties, dinomo::Clock* clock, const Settings& s) {
+  const uint64_t stop_ns = clock->now_ns() + s.seconds * 1'000'000'000ull;
+  uint64_t ask_ns = 0;
   for (;;) {
-    const bool asking = clock->now_ns() < stop_ns;
-    bool idle = !asking;
+    const uint64_t now_ns = clock->now_ns();
+    const bool ends = enough != 0 || now_ns >= stop_ns;
+    const bool asks = !ends && now_ns >= ask_ns;
+    if (asks) ask_ns = now_ns + s.pace_us * 1'000ull;
+    bool idle = ends;
     for (const auto& p : *parties) {
-      p->turn(asking);
+      p->turn(asks);
       idle = idle && p->idle();
     }
     if (idle) return;  // every request ends by its deadline
@@ -221,9 +230,11 @@ int main(int argc, char** argv) try {
   app.add_option("--keys", s.keys);
   app.add_option("--seed", s.seed);
   app.add_option("--seconds", s.seconds);
+  app.add_option("--pace-us", s.pace_us);
   app.add_option("--deadline-ms", s.deadline_ms);
   app.add_flag("--exactly-once", s.exactly_once);
   CLI11_PARSE(app, argc, argv);
+  std::signal(SIGTERM, [](int) { enough = 1; });
 
   dinomo::SystemClock clock;
   const auto seeds = dinomo::client::parse_addresses(s.server, wire::kDefaultPort);
@@ -233,7 +244,7 @@ int main(int argc, char** argv) try {
     parties.push_back(std::make_unique<Party>(s, i, &clock));
     if (!parties.back()->connect(*seeds)) return 2;
   }
-  run(&parties, &clock, s.seconds);
+  run(&parties, &clock, s);
 
   std::ofstream out(s.file);
   uint64_t operations = 0;

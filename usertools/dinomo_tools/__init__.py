@@ -5,8 +5,10 @@ Exit status of every tool: 0 done, 1 it found something wrong or nothing to work
 """
 import argparse
 import os
+import shutil
 import signal
 import sys
+import textwrap
 
 EXIT_OK, EXIT_TROUBLE, EXIT_USAGE = 0, 1, 2
 
@@ -25,11 +27,10 @@ def run(prog, main):
     try:
         return main()
     except Trouble as trouble:
-        print(f"{prog}: {trouble}", file=sys.stderr)
+        complain(prog, trouble)
         return EXIT_TROUBLE
     except PermissionError as error:
-        print(f"{prog}: {error.filename}: permission denied; run as root, or as the user of the service",
-              file=sys.stderr)
+        complain(prog, f"{error.filename}: permission denied; run as root, or as the user of the service")
         return EXIT_TROUBLE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,8 +39,25 @@ def run(prog, main):
         return EXIT_OK
 
 
+def terminal_width(stream=None):
+    """Of the terminal that stdout, or `stream`, is; no limit where it is none, for what is read by programs and kept in files."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else 1 << 20
+
+
+def wrapped(text, stream=None, head="", indent=""):
+    """`head` and `text` in lines that fit the terminal, those after the first behind `indent`."""
+    lines = textwrap.wrap(text, terminal_width(stream), initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+    return "\n".join(lines) or head
+
+
+def complain(prog, text):
+    print(wrapped(str(text), sys.stderr, f"{prog}: ", "  "), file=sys.stderr)
+
+
 def columns(rows, right=()):
-    """Lines of a table; cells are texts, `right` are the columns that are numbers."""
+    """Lines of a table; cells are texts, `right` are the columns that are numbers. What does not fit the terminal is cut."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    return ["  ".join(cell.rjust(w) if i in right else cell.ljust(w)
-                      for i, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    lines = ["  ".join(cell.rjust(w) if i in right else cell.ljust(w)
+                       for i, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    width = terminal_width()
+    return [line if len(line) <= width else line[:width - 3].rstrip() + "..." for line in lines]

@@ -4,6 +4,7 @@
     for node in find_nodes():
         print(node.info()["program"], node.stats()["items"])
 """
+import errno
 import glob
 import json
 import os
@@ -20,6 +21,15 @@ def folders():
     found = [os.environ.get("RUNTIME_DIRECTORY"), *sorted(glob.glob("/run/dinomo*")), "/var/run",
              os.environ.get("XDG_RUNTIME_DIR"), "/tmp"]
     return list(dict.fromkeys(os.path.join(f, "dpdk") for f in found if f))
+
+
+def closed_folder():
+    """PermissionError of the first folder of a service that this user may not look into; None if there is none."""
+    for folder in folders():
+        for place in (os.path.dirname(folder), folder):
+            if os.path.isdir(place) and not os.access(place, os.R_OK | os.X_OK):
+                return PermissionError(errno.EACCES, "permission denied", place)
+    return None
 
 
 class NoAnswer(Exception):
@@ -105,7 +115,8 @@ class Node:
 def find_nodes(paths=()):
     """Nodes that answer, KNs and DPMs in the order of their names. `paths`: these sockets and no others."""
     candidates = list(paths) or [p for f in folders() for p in sorted(glob.glob(os.path.join(f, "*", SOCKET + "*")))]
-    nodes, seen, denied = [], set(), None
+    nodes, seen = [], set()
+    denied = None if paths else closed_folder()
     for path in candidates:
         try:
             node = Node(path)

@@ -9,6 +9,7 @@ namespace dinomo::eval {
 namespace {
 
 constexpr uint64_t kIdleNs = 1'000'000;
+constexpr uint32_t kAttemptsMax = 10'000;  // the deadline is what ends them
 constexpr uint16_t kPort = 40'000;
 constexpr world::LcoreCosts kNothing{.turn_ns = 10, .work_ns = 0};
 
@@ -45,8 +46,9 @@ ClientNode::ClientNode(world::Environment* environment, const ClientConfig& conf
   for (const std::string& ip : config.seeds) seeds.push_back(address(ip, wire::kDefaultPort));
   client::Options options;
   options.in_flight_max = std::max<uint32_t>(config.depth, 16);
-  options.retry_min_ms = 100;  // nothing is lost here: a reply that takes long is on its way
+  options.retry_min_ms = config.retry_min_ms;
   options.deadline_ms = 60'000;
+  options.attempts_max = kAttemptsMax;
   options.seed = config.seed;
   auto created = client::Client::create(transport_.get(), &clock_, options, seeds);
   if (!created) std::abort();

@@ -22,6 +22,7 @@ struct ClientConfig {
   std::vector<std::string> seeds;  // IP addresses of KNs
   uint32_t depth = 1;
   uint64_t value_bytes = 1000;
+  uint32_t retry_min_ms = 100;  // where nothing is lost: a reply that takes long is on its way
   uint64_t seed = 1;
 };
 
@@ -30,6 +31,7 @@ class ClientNode {
   ClientNode(world::Environment* environment, const ClientConfig& config, Source* source);
   ~ClientNode();
 
+  void wake() { lcore_->wake(); }
   const client::Client& library() const noexcept { return *client_; }
 
  private:

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "ring/ring.h"
-
 namespace dinomo::eval {
 
 namespace {
@@ -13,11 +11,22 @@ namespace {
 constexpr uint64_t kMib = uint64_t{1} << 20;
 constexpr uint32_t kLeaseUs = 1'000'000;
 // A quarter and a half of the product's. What the logs hold beyond the scaled pool is added to it.
-constexpr uint64_t kSegmentBytes = 2 * kMib;
-constexpr uint64_t kSegmentsOfLog = 4;  // two unmerged, the next, one that is being emptied
-constexpr uint64_t kStagingBytes = 2 * kMib;
+constexpr uint64_t kLogBytes = 2 * kMib;
+constexpr uint32_t kKnsOfPaper = 16;
+constexpr uint64_t kSegmentsOfLog = 4;         // two unmerged, the next, one that is being emptied
 constexpr uint64_t kCacheBytesMin = 48 << 10;  // of a thread: some dozens of values
+constexpr uint32_t kSeeds = 8;                 // the ring tells of the other KNs
 constexpr uint32_t kUnmergedLog2 = 14;
+// The product's 50 ms are nothing to the published pool, in which writing takes 20 s to come round,
+// and all of a scaled one.
+constexpr uint32_t kReclaimGraceMs = 1;
+constexpr uint32_t kRetryMinMs = 20;  // the product's default, for requests to KNs that are gone
+
+/// Of a segment, and of a worker's staging memory. With more KNs than the paper has their logs
+/// together stay as large as those of 16.
+uint64_t segment_bytes(uint32_t kns) noexcept {
+  return kLogBytes * kKnsOfPaper / std::bit_ceil(std::max(kns, kKnsOfPaper));
+}
 
 std::string ip_of_kn(uint32_t kn) { return "10.0.1." + std::to_string(1 + kn); }
 std::string ip_of_client(uint32_t client) { return "10.0.2." + std::to_string(1 + client); }
@@ -41,49 +50,63 @@ KnCounts counts_of(const kn::WorkerStats& s) noexcept {
 }  // namespace
 
 DinomoCluster::DinomoCluster(world::Environment* environment, const Calibration& calibration,
-                             uint32_t kns, cache::Policy policy, uint64_t seed, Source* source)
-    : environment_(environment), calibration_(calibration) {
+                             const DinomoConfig& config)
+    : environment_(environment), calibration_(calibration), config_(config) {
   const uint64_t cache_bytes = calibration.cache_mib * kMib / calibration.scale;
   if (cache_bytes / calibration.kn_threads < kCacheBytesMin) {
     broken_ = "a KN's cache is too small: a smaller scale, or a larger cache_mib";
     return;
   }
-  make_dpm(kns, seed);
+  make_dpm();
   if (!broken_.empty()) return;
-  make_ring(kns);
-  for (uint32_t k = 0; k < kns; ++k) make_kn(static_cast<uint16_t>(k), policy);
-  const uint64_t in_flight = calibration.depth * calibration.kn_threads * kns;
-  for (uint32_t n = 0; n < kClientNodes; ++n) {
-    ClientConfig c;
-    c.ip = ip_of_client(n);
-    for (uint32_t k = 0; k < kns; ++k) c.seeds.push_back(ip_of_kn((k + n) % kns));
-    c.depth = static_cast<uint32_t>(std::max<uint64_t>(in_flight / kClientNodes, 1));
-    c.value_bytes = calibration.value_bytes;
-    c.seed = seed * kClientNodes + n;
-    clients_.push_back(std::make_unique<ClientNode>(environment, c, source));
-  }
+  if (config.ownership == Ownership::kFixed) make_ring();
+  for (uint32_t k = 0; k < config.kns; ++k) make_kn(static_cast<uint16_t>(k));
 }
 
-void DinomoCluster::make_dpm(uint32_t kns, uint64_t seed) {
+void DinomoCluster::add_clients(Source* source) {
+  const uint64_t in_flight = calibration_.depth * calibration_.kn_threads * config_.kns;
+  const auto depth = static_cast<uint32_t>(std::max<uint64_t>(in_flight / kClientNodes, 1));
+  for (uint32_t n = 0; n < kClientNodes; ++n) add_client(depth, source);
+}
+
+void DinomoCluster::add_client(uint32_t depth, Source* source) {
+  const auto number = static_cast<uint32_t>(clients_.size());
+  ClientConfig c;
+  c.ip = ip_of_client(number);
+  for (uint32_t k = 0; k < std::min(config_.kns, kSeeds); ++k)
+    c.seeds.push_back(ip_of_kn((k + number) % config_.kns));
+  c.depth = depth;
+  c.value_bytes = calibration_.value_bytes;
+  if (config_.ownership == Ownership::kElastic) c.retry_min_ms = kRetryMinMs;
+  c.seed = config_.seed * kClientNodes + number;
+  clients_.push_back(std::make_unique<ClientNode>(environment_, c, source));
+}
+
+void DinomoCluster::make_dpm() {
   const Calibration& c = calibration_;
+  const uint32_t kns = std::max(config_.kns, config_.kns_max);
   world::DpmOptions o;
-  o.pool_bytes = c.pool_mib * kMib / c.scale + kns * c.kn_threads * kSegmentsOfLog * kSegmentBytes;
+  o.geometry.segment_bytes = segment_bytes(kns);
+  o.pool_bytes =
+      c.pool_mib * kMib / c.scale + kns * c.kn_threads * kSegmentsOfLog * o.geometry.segment_bytes;
   o.index_buckets = std::bit_ceil(c.scaled_keys() / 2);  // three slots each: below half full
-  o.geometry.segment_bytes = kSegmentBytes;
+  o.geometry.kn_slots = static_cast<uint16_t>(std::max<uint32_t>(o.geometry.kn_slots, kns));
   o.geometry.session_count = 64;
   o.service.merge_workers = 0;
+  o.service.reclaim_grace_ms = kReclaimGraceMs;
   o.costs = {.turn_ns = c.cpu(c.turn_ns),
              .work_ns = std::max<uint64_t>(c.cpu(c.merge_ns) / c.dpm_threads, 1)};
-  o.seed = seed;
+  o.seed = config_.seed;
   dpm_ = std::make_unique<world::DpmNode>(environment_, o);
   if (!ok(dpm_->start())) broken_ = "the memory node does not start: " + dpm_->why();
 }
 
-void DinomoCluster::make_ring(uint32_t kns) {
+void DinomoCluster::make_ring() {
   ring::Ring ring;
   ring.version = 1;
-  for (uint32_t p = 0; p < ring.owner.size(); ++p) ring.owner[p] = static_cast<uint16_t>(p % kns);
-  for (uint32_t kn = 0; kn < kns; ++kn) {
+  for (uint32_t p = 0; p < ring.owner.size(); ++p)
+    ring.owner[p] = static_cast<uint16_t>(p % config_.kns);
+  for (uint32_t kn = 0; kn < config_.kns; ++kn) {
     const auto slot = static_cast<uint16_t>(kn);
     members_.push_back({ingress::parse_address(ip_of_kn(slot))->address, slot, wire::kDefaultPort,
                         static_cast<uint16_t>(calibration_.kn_threads),
@@ -95,7 +118,25 @@ void DinomoCluster::make_ring(uint32_t kns) {
   memory.persist_now(at, sizeof(pool::RingRecord));
 }
 
-void DinomoCluster::make_kn(uint16_t slot, cache::Policy policy) {
+ring::Ring DinomoCluster::ring() const {
+  sim::PoolMemory& memory = dpm_->memory();
+  return ring::newest_of(
+      Bytes(memory.memory())
+          .subspan(memory.superblock().ring_offset, 2 * sizeof(pool::RingRecord)));
+}
+
+uint16_t DinomoCluster::add_kn() {
+  const auto slot = static_cast<uint16_t>(kns_.size());
+  make_kn(slot);
+  return slot;
+}
+
+void DinomoCluster::kill_kn(uint16_t slot) {
+  for (const auto& w : kns_[slot]->workers()) charged_.erase(w.get());
+  kns_[slot]->retire();
+}
+
+void DinomoCluster::make_kn(uint16_t slot) {
   const Calibration& c = calibration_;
   world::KnOptions o;
   o.name = "kn" + std::to_string(slot);
@@ -104,9 +145,9 @@ void DinomoCluster::make_kn(uint16_t slot, cache::Policy policy) {
   o.number = static_cast<uint8_t>(slot);
   o.members = members_;
   o.workers = static_cast<uint16_t>(c.kn_threads);
-  o.worker.cache.policy = policy;
+  o.worker.cache.policy = config_.policy;
   o.worker.cache.budget_bytes = c.cache_mib * kMib / c.scale / c.kn_threads;
-  o.worker.staging_bytes = kStagingBytes;
+  o.worker.staging_bytes = segment_bytes(std::max(config_.kns, config_.kns_max));
   o.worker.unmerged_log2 = kUnmergedLog2;
   o.worker.sessions_max = 64;
   o.lease_us = kLeaseUs;

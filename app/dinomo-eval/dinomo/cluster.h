@@ -11,6 +11,7 @@
 #include "app/dinomo-eval/calibration.h"
 #include "app/dinomo-eval/dinomo/client.h"
 #include "cache/dac.h"
+#include "ring/ring.h"
 #include "world/dpm_node.h"
 #include "world/kn_node.h"
 
@@ -27,10 +28,40 @@ struct KnCounts {
   uint64_t bytes = 0;  // over the fabric, one way or the other
 };
 
+enum class Ownership : uint8_t {
+  kFixed,    // a ring that is written once
+  kElastic,  // KNs come and go, one of them leads
+};
+
+struct DinomoConfig {
+  uint32_t kns = 1;
+  uint32_t kns_max = 1;  // that there ever are, those that have gone included
+  cache::Policy policy = cache::Policy::kDac;
+  Ownership ownership = Ownership::kFixed;
+  uint64_t seed = 1;
+};
+
 class DinomoCluster {
  public:
-  DinomoCluster(world::Environment* environment, const Calibration& calibration, uint32_t kns,
-                cache::Policy policy, uint64_t seed, Source* source);
+  DinomoCluster(world::Environment* environment, const Calibration& calibration,
+                const DinomoConfig& config);
+
+  /// The published experiment's clients, depth of the calibration for each KN thread.
+  void add_clients(Source* source);
+  /// One more client node.
+  void add_client(uint32_t depth, Source* source);
+  /// There may be work for them again, after a time without.
+  void wake_clients() {
+    for (const auto& client : clients_) client->wake();
+  }
+
+  // Of an elastic cluster. KNs are numbered in the order in which they came, by their slots.
+  uint16_t add_kn();
+  uint16_t next_slot() const noexcept { return static_cast<uint16_t>(kns_.size()); }
+  void drain_kn(uint16_t slot) { kns_[slot]->drain(true); }
+  void kill_kn(uint16_t slot);
+  /// As the pool has it.
+  ring::Ring ring() const;
 
   KnCounts counts() const noexcept;
   /// What each worker was charged, KN by KN.
@@ -46,13 +77,14 @@ class DinomoCluster {
     uint64_t busy_ns = 0;
   };
 
-  void make_dpm(uint32_t kns, uint64_t seed);
-  void make_ring(uint32_t kns);
-  void make_kn(uint16_t slot, cache::Policy policy);
+  void make_dpm();
+  void make_ring();
+  void make_kn(uint16_t slot);
   uint32_t turn(kn::Worker* worker);
 
   world::Environment* environment_;
   const Calibration calibration_;
+  const DinomoConfig config_;
   std::vector<wire::KnRecord> members_;
   std::unique_ptr<world::DpmNode> dpm_;
   std::unordered_map<kn::Worker*, Charged> charged_;

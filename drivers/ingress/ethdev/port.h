@@ -54,6 +54,8 @@ class Port {
   Status find(std::string* why);
   Status make_pool(std::string* why);
   Status configure(bool interrupts, std::string* why);
+  Status set_mtu(std::string* why);
+  Status check_kernel_mtu(std::string* why) const;
   Status set_up_queues(std::string* why);
   Status set_up_rx_queue(uint16_t queue, std::string* why);
   Status wait_for_link(std::string* why);

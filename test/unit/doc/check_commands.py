@@ -63,7 +63,7 @@ def shown_output(path, program):
     """A block of one command, then a block with what it prints."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    for command, output in re.findall(rf"^```\n({program} .*)\n```\n+```\n(.*?)^```$", text, re.M | re.S):
+    for command, output in re.findall(rf"^```sh\n({program} .*)\n```\n+```\n(.*?)^```$", text, re.M | re.S):
         done = subprocess.run([sys.executable, PROGRAMS[program], *shlex.split(command)[1:]], capture_output=True, text=True,
                               check=False)
         if done.stdout != output:

@@ -3,33 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "small.h"
+
 namespace dinomo::eval {
 namespace {
-
-/// Round numbers, small sizes: not those of any machine.
-Calibration small() {
-  Calibration c;
-  for (const CalibrationKnob& k : calibration_knobs()) c.*k.value = k.min;
-  c.cpu_percent = 100;
-  c.kn_threads = 2;
-  c.dpm_threads = 1;
-  c.one_way_ns = 1000;
-  c.verb_ns = 40;
-  c.bytes_per_us = 6000;
-  c.turn_ns = 50;
-  c.datagram_ns = c.get_value_ns = c.get_shortcut_ns = c.get_miss_ns = c.put_ns = 300;
-  c.ms_query_ns = c.ms_alloc_ns = c.ms_gc_entry_ns = 500;
-  c.idle_sleep_ns = 60'000;
-  c.keys = 2000;
-  c.value_bytes = 1000;
-  c.pool_mib = 64;
-  c.clover_pool_mib = 5;
-  c.zipf_percent = 99;
-  c.warm_per_key = 2;
-  c.counted_per_key = 2;
-  c.depth = 8;
-  return c;
-}
 
 nlohmann::ordered_json run(const Calibration& c, const Point& point) {
   nlohmann::ordered_json result;
@@ -41,19 +18,19 @@ nlohmann::ordered_json run(const Calibration& c, const Point& point) {
 TEST(Point, EveryEngineAnswersAllAndTheSameEachTime) {
   for (const char* engine : engine_names()) {
     const Point point{.engine = engine, .kns = 2, .read_percent = 60};
-    const auto result = run(small(), point);
+    const auto result = run(small_calibration(), point);
     ASSERT_TRUE(result.contains("operations")) << engine;
     EXPECT_EQ(result["operations"], 4000) << engine;
     EXPECT_GT(result["mops_per_s"], 0.1) << engine;
     double shares = 0;
     for (const auto& [name, share] : result["gets"].items()) shares += share.get<double>();
     EXPECT_NEAR(shares, 1, 0.02) << engine << ' ' << result["gets"];
-    EXPECT_EQ(result, run(small(), point)) << engine;
+    EXPECT_EQ(result, run(small_calibration(), point)) << engine;
   }
 }
 
 TEST(Point, ReadsThatTheCacheHoldsCostDinomoNothingAndCloverOneRoundTrip) {
-  Calibration c = small();
+  Calibration c = small_calibration();
   c.cache_mib = 16;  // more than all data
   c.warm_per_key = 60;
   const auto ours = run(c, {.engine = "dinomo", .kns = 1, .read_percent = 100});
@@ -68,10 +45,10 @@ TEST(Point, ReadsThatTheCacheHoldsCostDinomoNothingAndCloverOneRoundTrip) {
 }
 
 TEST(Point, APutCostsDinomoAtMostOneRoundTripAndCloverTwo) {
-  const auto ours = run(small(), {.engine = "dinomo", .kns = 1, .read_percent = 0});
+  const auto ours = run(small_calibration(), {.engine = "dinomo", .kns = 1, .read_percent = 0});
   EXPECT_LE(ours["rts_per_put"], 1);
   EXPECT_GT(ours["entries_per_commit"], 1);
-  Calibration c = small();
+  Calibration c = small_calibration();
   c.zipf_percent = 0;  // one KN, hardly two writers of a key at once
   const auto theirs = run(c, {.engine = "clover", .kns = 1, .read_percent = 0});
   EXPECT_NEAR(theirs["rts_per_put"], 2, 0.01);
@@ -79,7 +56,7 @@ TEST(Point, APutCostsDinomoAtMostOneRoundTripAndCloverTwo) {
 
 /// A card that does one atomic in so long bounds PUTs that need one each.
 TEST(Point, AtomicsBoundClover) {
-  Calibration c = small();
+  Calibration c = small_calibration();
   c.zipf_percent = 0;
   c.kn_threads = 8;
   c.atomic_ns = 4000;
@@ -93,18 +70,19 @@ TEST(Point, AtomicsBoundClover) {
 TEST(Point, WhatDoesNotFitIsRefusedWithASentence) {
   nlohmann::ordered_json result;
   std::string why;
-  EXPECT_EQ(run_point(small(), {.engine = "memcached"}, &result, &why), Status::kInvalid);
+  EXPECT_EQ(run_point(small_calibration(), {.engine = "memcached"}, &result, &why),
+            Status::kInvalid);
   EXPECT_NE(why.find("there is no engine 'memcached'"), std::string::npos) << why;
-  Calibration c = small();
+  Calibration c = small_calibration();
   c.clover_pool_mib = 1;
   EXPECT_EQ(run_point(c, {.engine = "clover"}, &result, &why), Status::kInvalid);
   EXPECT_NE(why.find("clover_pool_mib"), std::string::npos) << why;
-  c = small();
+  c = small_calibration();
   c.scale = 64;
   c.keys = 64 * 2000;
   EXPECT_EQ(run_point(c, {.engine = "dinomo"}, &result, &why), Status::kInvalid);
   EXPECT_NE(why.find("cache_mib"), std::string::npos) << why;
-  c = small();
+  c = small_calibration();
   c.depth = 500;
   EXPECT_EQ(run_point(c, {.engine = "dinomo"}, &result, &why), Status::kInvalid);
   EXPECT_NE(why.find("warm_per_key"), std::string::npos) << why;

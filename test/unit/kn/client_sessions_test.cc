@@ -149,6 +149,19 @@ TEST_F(ClientSessionsTest, ASessionForgottenEverywhereIsFollowedByANewOne) {
   EXPECT_EQ(p.client->counters().gave_up, 0u);
 }
 
+TEST_F(ClientSessionsTest, WhoSleptUntilItsSessionWasForgottenGetsNoErrorEither) {
+  Party& p = party();
+  put_and_settle(p, "v");
+  newcomers(40);
+  let_pass_ms(3000);  // its cookie has ended, too
+  p.put("k", "w");
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(p.last, Status::kOk);
+  EXPECT_EQ(p.client->counters().sessions, 2u);
+  EXPECT_EQ(p.client->counters().no_session, 0u);
+  EXPECT_EQ(p.client->counters().gave_up, 0u);
+}
+
 class RetryTest : public ClientSessionsTest {
  protected:
   /// A PUT is carried out, its answers are lost until `others` have taken the session's place.
@@ -190,6 +203,75 @@ TEST_F(RetryTest, GetsItsFirstAnswerFromThePool) {
 TEST_F(RetryTest, EndsWithUnknownOutcomeIfThePoolHasForgotten) {
   Party& p = party();
   lose_answers(p, 40);
+  EXPECT_EQ(p.last, Status::kStale);
+  EXPECT_EQ(p.client->counters().outcome_unknown, 1u);
+  put_and_settle(p, "next");
+  EXPECT_EQ(p.client->counters().sessions, 2u);
+}
+
+/// A PUT was sent once and doubled by the network: one copy ran, and its answer was lost; the other
+/// met a KN that did not know the cookie.
+class DoubledTest : public RetryTest {
+ protected:
+  void double_put(Party& p) {
+    put_and_settle(p, "v");
+    p.transport.deaf = true;
+    p.put("k", "applied");
+    p.client->flush();
+    turn();
+    turn();
+    puts = world.worker().stats().puts.get();
+    ASSERT_EQ(puts, 2u);
+    p.transport.deaf = false;
+    std::array<std::byte, 128> buffer;
+    wire::DatagramHeader header{};
+    header.magic = wire::kMagic;
+    header.version = wire::kVersion;
+    header.kind = static_cast<uint8_t>(wire::Kind::kReply);
+    header.session = p.client->session();
+    wire::Writer writer(buffer, header);
+    wire::MessageHeader m{};
+    m.opcode = static_cast<uint8_t>(wire::Opcode::kPut);
+    m.status = static_cast<uint8_t>(wire::Status::kNoSession);
+    m.sequence = 2;
+    ASSERT_TRUE(writer.append(m, {}, {}, {}));
+    const Bytes reply = writer.finish();
+    p.transport.replies.emplace_back(reply.begin(), reply.end());
+  }
+  /// Sessions that take every place, while the client's thread does not run.
+  void crowd() {
+    for (uint16_t i = 0; i < 40; ++i) {
+      world.session = world.cookie = world.token = 0;
+      world.peer.remote_port = static_cast<uint16_t>(9000 + i);
+      world.clock.now += 1'000'000;
+      world.hello();
+      world.next_sequence = 1;
+      world.put("other", "x");
+      ++puts;
+    }
+    world.turns(5000);  // merged
+    world.network.take();
+  }
+};
+
+TEST_F(DoubledTest, RunsOnceIfTheSessionGoesOn) {
+  Party& p = party();
+  double_put(p);
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(p.last, Status::kOk);
+  EXPECT_EQ(p.client->counters().no_session, 1u);
+  EXPECT_EQ(p.client->counters().timeouts, 0u);
+  EXPECT_EQ(p.client->counters().sessions, 1u);
+  EXPECT_EQ(world.worker().stats().puts.get(), puts);
+}
+
+TEST_F(DoubledTest, RunsOnceIfTheSessionWasForgotten) {
+  Party& p = party();
+  double_put(p);
+  crowd();
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(p.client->counters().no_session, 1u);
+  EXPECT_EQ(world.worker().stats().puts.get(), puts);
   EXPECT_EQ(p.last, Status::kStale);
   EXPECT_EQ(p.client->counters().outcome_unknown, 1u);
   put_and_settle(p, "next");

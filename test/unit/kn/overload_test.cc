@@ -151,15 +151,22 @@ TEST_F(OverloadTest, ClientsAreKeptGoingAndStrangersGetNoMoreThanEver) {
   EXPECT_EQ(answers.at(7'000'000), Status::kNoSession);
 }
 
+struct Costs {
+  uint64_t receive_ns;  // of every datagram
+  uint64_t refuse_ns;
+};
+
 /// Clients that send at a given rate, whatever becomes of it, to a worker that takes 10 us for a
-/// datagram it serves and some for one that it refuses. Behind a port of 1024 places.
+/// datagram it serves, receiving included, and some for one that it refuses. Behind a port of 1024
+/// places.
 class OpenLoop {
  public:
   static constexpr uint64_t kServeNs = 10'000;
 
-  explicit OpenLoop(uint64_t refuse_ns) : world(options()), refuse_ns_(refuse_ns) {
+  explicit OpenLoop(Costs costs) : world(options()), costs_(costs) {
     world.network.waiting_max = 1024;
     world.wait_serving();
+    world.network.on_receive = [this](uint32_t n) { world.clock.now += n * costs_.receive_ns; };
     world.network.on_release = [this] { spend(); };
     const client::Address seed = *client::parse_address("10.0.0.1:11300", 1);
     for (uint16_t c = 0; c < 8; ++c) {
@@ -222,7 +229,7 @@ class OpenLoop {
     const WorkerStats& s = world.worker().stats();
     const uint64_t refused = s.shed.get() - shed_;
     const uint64_t served = s.requests.get() - requests_ - refused;
-    world.clock.now += served * kServeNs + refused * refuse_ns_;
+    world.clock.now += served * (kServeNs - costs_.receive_ns) + refused * costs_.refuse_ns;
     shed_ += refused;
     requests_ += served + refused;
   }
@@ -235,14 +242,14 @@ class OpenLoop {
     for (const auto& c : clients) c->poll();
   }
 
-  const uint64_t refuse_ns_;
+  const Costs costs_;
   uint64_t shed_ = 0;
   uint64_t requests_ = 0;
   size_t next_ = 0;
 };
 
 /// How dear refusing is, compared to serving: over memif, and over a port of the kernel's.
-class OverloadGoodput : public testing::TestWithParam<uint64_t> {};
+class OverloadGoodput : public testing::TestWithParam<Costs> {};
 
 TEST_P(OverloadGoodput, StaysNearThePeakAtThreeTimesTheRate) {
   constexpr double kCapacity = 1e9 / OpenLoop::kServeNs;
@@ -264,7 +271,9 @@ TEST_P(OverloadGoodput, StaysNearThePeakAtThreeTimesTheRate) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(RefusalNs, OverloadGoodput, testing::Values(500, 2000, 5000));
+INSTANTIATE_TEST_SUITE_P(Costs, OverloadGoodput,
+                         testing::Values(Costs{0, 500}, Costs{0, 2000}, Costs{0, 5000},
+                                         Costs{2000, 500}, Costs{4000, 1000}));
 
 }  // namespace
 }  // namespace dinomo::kn

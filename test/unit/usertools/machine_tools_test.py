@@ -238,11 +238,33 @@ class Doctor(WithMachine):
         self.assertTrue("dax" in topics and not topics & {"nic", "lcores", "hugepages"}, topics)
         self.assertNotIn("dax", {f["topic"] for f in self.findings("--role", "kn")})
 
-    def test_config_is_judged_by_the_program(self):
-        self.install("dinomo-dpm", "#!/bin/sh\necho \"dinomo-dpm: $2: 'pol' is no option\" >&2\nexit 1\n")
-        self.install("dinomo-kn", "#!/bin/sh\n[ \"$1\" = -- ]\n")
-        self.found("BAD", "'pol' is no option", "--config", "some.conf", status=1)
-        self.found("ok", "dinomo-kn takes it", "--config", "kn.conf")
+    def config(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def programs(self):
+        """They take whatever has no `pol` in it."""
+        for kind, shift, options in (("kn", "shift", "name dpm ip"), ("dpm", ":", "name pool listen")):
+            self.install(f"dinomo-{kind}", f"""#!/bin/sh
+{shift}
+if [ "$1" = --print-config ]; then for o in {options}; do echo "$o = 1;"; done; exit; fi
+! grep -q '^pol ' "$2" || {{ echo "dinomo-{kind}: $2: 'pol' is no option" >&2; exit 1; }}
+""")
+
+    def test_config_is_judged_by_the_program_whose_it_is(self):
+        self.programs()
+        self.found("BAD", "'pol' is no option", "--config", self.config("a.conf", 'pol = "x";\n'), status=1)
+        for name, text, program in (("x.conf", 'dpm = "s";\n', "kn"), ("kn.conf", '  pool: "p";\n', "dpm"),
+                                    ("kn-0.conf", "name = 1;\n", "kn"), ("y.conf", '# dpm = 1\n/* ip = 2\n*/ pool = "p";\n', "dpm"),
+                                    ("z.conf", "", "dpm")):
+            with self.subTest(text):
+                self.found("ok", f"{name}: dinomo-{program} takes it", "--config", self.config(name, text))
+
+    def test_config_that_is_not_there(self):
+        self.programs()
+        self.found("BAD", "none.conf: No such file", "--config", os.path.join(self.folder, "none.conf"), status=1)
 
     def test_this_machine(self):
         for name in ("dinomo-doctor", "dinomo-devbind", "dinomo-hugepages"):
