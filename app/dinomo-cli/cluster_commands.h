@@ -13,5 +13,8 @@ int run_cluster_leader(const Settings& s);
 int run_cluster_drain(const Settings& s);
 int run_cluster_add(const Settings& s);  // and undrain
 int run_cluster_remove(const Settings& s);
+int run_cluster_replicate(const Settings& s);
+int run_cluster_dereplicate(const Settings& s);
+int run_cluster_replicated(const Settings& s);
 
 }  // namespace dinomo::cli

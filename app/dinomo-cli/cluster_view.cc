@@ -96,6 +96,21 @@ std::optional<Cluster> look_for_beats(ControlSocket& dpm, uint32_t patience_s) {
   }
 }
 
+std::optional<std::vector<ReplicatedKey>> look_at_replicated(ControlSocket& dpm) {
+  std::vector<ReplicatedKey> keys;
+  for (;;) {
+    const auto page = dpm.ask("/dinomo/replicated", std::to_string(keys.size()));
+    if (!page.is_object()) return std::nullopt;
+    for (const auto& key : page.at("keys")) {
+      keys.push_back({.routing_hash = key.at("routing_hash"),
+                      .wanted = key.at("wanted"),
+                      .kns_wanted = key.at("kns_wanted"),
+                      .kns = key.at("kns")});
+    }
+    if (!page.at("more").get<bool>()) return keys;
+  }
+}
+
 std::optional<RingTable> look_at_ring(ControlSocket& dpm) {
   for (int i = 0; i < kTriesMax; ++i) {
     RingTable ring;

@@ -14,6 +14,7 @@ namespace dinomo::cli {
 
 inline constexpr uint32_t kPartitionsInRing = 4096;
 inline constexpr uint16_t kNobody = 0xffff;
+inline constexpr uint32_t kReplicasMax = 16;  // KNs that can serve reads of a key
 
 struct Kn {
   uint32_t kn_slot = 0;
@@ -52,6 +53,17 @@ struct RingTable {
   std::vector<uint16_t> owner;
   std::vector<uint32_t> moving;
 };
+
+/// A key that several KNs are to serve reads of.
+struct ReplicatedKey {
+  std::string routing_hash;  // hexadecimal: the pool does not keep the keys themselves
+  bool wanted = false;
+  uint64_t kns_wanted = 0;    // 0: all
+  std::vector<uint16_t> kns;  // that the ring lists
+};
+
+/// nullopt: no answer.
+std::optional<std::vector<ReplicatedKey>> look_at_replicated(ControlSocket& dpm);
 
 /// One look; nullopt: no answer.
 std::optional<Cluster> look(ControlSocket& dpm);

@@ -155,6 +155,19 @@ void add_cluster(CLI::App& app, Settings& s, std::vector<Command>* commands) {
       sub->add_flag("--force", s.force, "Even the last KN that takes partitions");
     }
   }
+  const auto add_keyed = [&](const char* name, const char* help, int (*run)(const Settings&)) {
+    CLI::App* const sub = add(name, help, run);
+    sub->add_option("KEY", s.key, "The key; with --hex in hexadecimal")->required();
+    commands->back().keyed = true;
+    return sub;
+  };
+  add_keyed("replicate", "Let several KNs serve reads of a hot KEY", run_cluster_replicate)
+      ->add_option("--kns", s.kns_wanted, "So many, with the one that writes it; 0: all")
+      ->check(CLI::Range(0, 65'535))
+      ->capture_default_str();
+  add_keyed("dereplicate", "Let one KN serve KEY again", run_cluster_dereplicate);
+  add("replicated", "Show which keys several KNs serve, by their routing hash",
+      run_cluster_replicated);
 }
 
 int check_key(bool hex, std::string* key) {

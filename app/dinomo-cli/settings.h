@@ -42,6 +42,7 @@ struct Settings {
   uint32_t kn_slot = 0;
   uint32_t wait_s = 30;
   bool force = false;
+  uint32_t kns_wanted = 0;  // that are to serve reads of a key; 0: all
 };
 
 /// Says what is wrong, on stderr; returns `status`.

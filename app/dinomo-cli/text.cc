@@ -43,14 +43,18 @@ std::optional<std::string> from_hex(const std::string& text) {
   return out;
 }
 
+std::string to_hex(std::string_view bytes) {
+  std::string hex;
+  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return hex;
+}
+
 void add_bytes(json* to, const std::string& name, std::string_view bytes) {
   if (is_utf8(bytes)) {
     (*to)[name] = bytes;
     return;
   }
-  std::string hex;
-  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  (*to)[name + "_hex"] = hex;
+  (*to)[name + "_hex"] = to_hex(bytes);
 }
 
 std::string human_ns(uint64_t ns) {

@@ -14,6 +14,7 @@ namespace dinomo::cli {
 using json = nlohmann::ordered_json;
 
 std::optional<std::string> from_hex(const std::string& text);
+std::string to_hex(std::string_view bytes);
 
 /// Under `name` if they are UTF-8, else in hexadecimal under `name`_hex.
 void add_bytes(json* to, const std::string& name, std::string_view bytes);

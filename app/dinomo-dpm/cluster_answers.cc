@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "app/dinomo-dpm/cluster_answers.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 
 #include "common/decimal.h"
+#include "common/hash.h"
 #include "dpm/operator.h"
 
 namespace dinomo::app {
@@ -94,6 +97,59 @@ json answer_want(pool::Space& space, std::string_view parameter) {
   return {{"done", why.empty()}, {"why", why}};
 }
 
+json answer_replicated(pool::Space& space, dpm::CellTable& cells, uint64_t from) {
+  json keys = json::array();
+  const std::vector<dpm::ReplicatedReport> all = dpm::report_replicated(space, cells);
+  const uint64_t end = std::min<uint64_t>(from + kReplicatedKeys, all.size());
+  for (uint64_t n = from; n < end; ++n) {
+    keys.push_back({{"routing_hash", fmt::format("{:016x}", all[n].routing_hash)},
+                    {"wanted", all[n].wanted},
+                    {"kns_wanted", all[n].kns_wanted},
+                    {"kns", all[n].kns}});
+  }
+  return {{"keys", std::move(keys)}, {"more", end < all.size()}};
+}
+
+/// The key and what follows a colon.
+struct KeyParameter {
+  std::string key;
+  uint64_t number = 0;
+};
+
+std::optional<KeyParameter> parse_key(std::string_view parameter) {
+  KeyParameter parsed;
+  const size_t colon = parameter.find(':');
+  if (colon != std::string_view::npos) {
+    const auto number = parse_decimal(parameter.substr(colon + 1));
+    if (!number) return std::nullopt;
+    parsed.number = *number;
+  }
+  const std::string_view hex = parameter.substr(0, colon);
+  for (size_t at = 0; at + 1 < hex.size(); at += 2) {
+    uint8_t byte = 0;
+    const auto [end, error] = std::from_chars(hex.data() + at, hex.data() + at + 2, byte, 16);
+    if (error != std::errc() || end != hex.data() + at + 2) return std::nullopt;
+    parsed.key += static_cast<char>(byte);
+  }
+  const bool sound = hex.size() % 2 == 0 && !hex.empty() && parsed.key.size() <= pool::kKeyBytesMax;
+  return sound ? std::optional(parsed) : std::nullopt;
+}
+
+json answer_replicate(pool::Space& space, dpm::CellTable& cells, std::string_view parameter,
+                      bool on) {
+  const auto wish = parse_key(parameter);
+  if (!wish) return nullptr;
+  const Bytes key = as_bytes(wish->key);
+  const std::string why =
+      on ? dpm::replicate(space, cells, key, wish->number) : dpm::dereplicate(space, cells, key);
+  const std::string hash = fmt::format("{:016x}", routing_hash(key));
+  if (why.empty()) {
+    spdlog::info("an operator wants the key of routing hash {} {}", hash,
+                 on ? "replicated" : "no longer replicated");
+  }
+  return {{"done", why.empty()}, {"why", why}, {"routing_hash", hash}};
+}
+
 }  // namespace
 
 const std::vector<TelemetryCommand>& cluster_commands() {
@@ -101,17 +157,23 @@ const std::vector<TelemetryCommand>& cluster_commands() {
       {"/dinomo/cluster", "Ring version, leader, KNs. Parameter: first KN slot, or none"},
       {"/dinomo/ring", "Owners of partitions. Parameter: the first one, or none"},
       {"/dinomo/want", "What a KN is to be. Parameter: SLOT:serving, SLOT:drained, SLOT:removed"},
+      {"/dinomo/replicated", "Replicated keys. Parameter: the first one, or none"},
+      {"/dinomo/replicate", "Has several KNs serve reads of a key. Parameter: hex key[:KNs]"},
+      {"/dinomo/dereplicate", "Has one KN serve a key again. Parameter: hex key"},
   };
   return commands;
 }
 
-nlohmann::json answer_cluster(pool::Space& space, std::string_view command,
+nlohmann::json answer_cluster(pool::Space& space, dpm::CellTable& cells, std::string_view command,
                               std::string_view parameter) {
+  if (command == "/dinomo/replicate") return answer_replicate(space, cells, parameter, true);
+  if (command == "/dinomo/dereplicate") return answer_replicate(space, cells, parameter, false);
   if (command == "/dinomo/want") return answer_want(space, parameter);
   const std::optional<uint64_t> from = parameter.empty() ? 0 : parse_decimal(parameter);
   if (!from) return nullptr;
   if (command == "/dinomo/cluster") return answer_report(space, *from);
   if (command == "/dinomo/ring") return answer_ring(space, *from);
+  if (command == "/dinomo/replicated") return answer_replicated(space, cells, *from);
   return nullptr;
 }
 

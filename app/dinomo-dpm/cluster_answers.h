@@ -5,6 +5,9 @@
 //   /dinomo/cluster[,SLOT]             ring, leader, and kClusterKns KNs from that slot on
 //   /dinomo/ring[,PARTITION]           owners of kRingPartitions partitions from that one on
 //   /dinomo/want,SLOT:WISH[:force]     WISH: serving, drained or removed
+//   /dinomo/replicated[,N]             keys that are replicated: kReplicatedKeys from the N-th on
+//   /dinomo/replicate,KEY[:KNS]        KEY in hexadecimal, to be read at so many KNs; 0: all
+//   /dinomo/dereplicate,KEY
 //
 // Thread rule: service thread.
 #pragma once
@@ -14,17 +17,19 @@
 #include <vector>
 
 #include "app/common/telemetry.h"
+#include "dpm/cell_table.h"
 #include "pool/space.h"
 
 namespace dinomo::app {
 
 inline constexpr size_t kClusterKns = 32;  // an answer has to fit into 16 KiB
 inline constexpr uint32_t kRingPartitions = 1024;
+inline constexpr size_t kReplicatedKeys = 64;
 
 const std::vector<TelemetryCommand>& cluster_commands();
 
 /// Null: the command or its parameter makes no sense.
-nlohmann::json answer_cluster(pool::Space& space, std::string_view command,
+nlohmann::json answer_cluster(pool::Space& space, dpm::CellTable& cells, std::string_view command,
                               std::string_view parameter);
 
 }  // namespace dinomo::app

@@ -14,7 +14,7 @@ void DpmTelemetry::publish(dpm::Service& service) {
   const std::scoped_lock lock(mutex_);
   asked_.store(false, std::memory_order_relaxed);
   last_ = service.stats();
-  if (question_) answer_ = question_();
+  if (question_) answer_ = question_(service);
   question_ = nullptr;
   ++publications_;
   published_.notify_all();
@@ -44,7 +44,9 @@ nlohmann::json DpmTelemetry::on_service_thread(Question question) {
 nlohmann::json DpmTelemetry::answer_own(std::string_view command, std::string_view parameter) {
   const auto known = [&](const TelemetryCommand& c) { return command == c.name; };
   if (std::ranges::none_of(cluster_commands(), known)) return nullptr;
-  return on_service_thread([&] { return answer_cluster(space_, command, parameter); });
+  return on_service_thread([&](dpm::Service& service) {
+    return answer_cluster(space_, service.cells(), command, parameter);
+  });
 }
 
 nlohmann::json DpmTelemetry::info() {

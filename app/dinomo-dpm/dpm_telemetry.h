@@ -41,7 +41,7 @@ class DpmTelemetry final : public Observed {
   nlohmann::json answer_own(std::string_view command, std::string_view parameter) override;
 
  private:
-  using Question = std::function<nlohmann::json()>;
+  using Question = std::function<nlohmann::json(dpm::Service&)>;
 
   void publish(dpm::Service& service);
   dpm::ServiceStats fresh();

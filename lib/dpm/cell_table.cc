@@ -131,6 +131,14 @@ Result<GlobalAddress> CellTable::install(uint64_t key_hash, uint64_t routing_has
   return std::unexpected(Status::kNoResource);
 }
 
+std::vector<IndirectionCell> CellTable::given() noexcept {
+  std::vector<IndirectionCell> cells;
+  for (uint32_t n = 0; n < pool::kCellCount; ++n) {
+    if (key_hashes_[n].load(std::memory_order_relaxed) != 0) cells.push_back(cell(n));
+  }
+  return cells;
+}
+
 bool CellTable::is_routed(uint64_t routing_hash) noexcept {
   for (uint32_t n = 0; n < pool::kCellCount; ++n) {
     const bool given = key_hashes_[n].load(std::memory_order_relaxed) != 0;

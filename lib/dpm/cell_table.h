@@ -7,12 +7,13 @@
 // its key's writer keeps; whatever it says, 0 is safe. So all are set to 0 at start, and a cell
 // that a crash left half-given is free.
 //
-// Thread rule: start(), install(), remove() by the service thread; relocate() by any worker.
+// Thread rule: start(), install(), remove(), given() by the service thread; relocate() by any worker.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "common/status.h"
 #include "pool/cells.h"
@@ -42,6 +43,8 @@ class CellTable {
   /// The entry at `from` lies at `to`, too, and the index refers to it there.
   void relocate(uint64_t key_hash, pool::GlobalAddress from, pool::GlobalAddress to) noexcept;
 
+  /// Of keys that have one, as they are in the pool.
+  std::vector<pool::IndirectionCell> given() noexcept;
   uint32_t installed() const noexcept { return installed_.load(std::memory_order_relaxed); }
 
  private:

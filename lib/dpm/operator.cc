@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <map>
 
 #include "common/align.h"
 #include "pool/superblock.h"
@@ -52,6 +53,41 @@ ClusterReport report_cluster(pool::Space& space) {
     if (kn.line.incarnation != 0 || kn.line.wanted != 0) report.kns.push_back(kn);
   }
   return report;
+}
+
+std::vector<ReplicatedReport> report_replicated(pool::Space& space, CellTable& cells) {
+  std::map<uint64_t, ReplicatedReport> keys;
+  for (const pool::IndirectionCell& cell : cells.given()) {
+    keys[cell.routing_hash] = {cell.routing_hash, true, cell.kns_wanted, {}};
+  }
+  const ring::Ring ring = report_cluster(space).ring;
+  for (const pool::ReplicatedKey& key : ring.replicated) {
+    ReplicatedReport& report = keys[key.routing_hash];
+    report.routing_hash = key.routing_hash;
+    report.kns.assign(key.owners.begin(), key.owners.begin() + key.owner_count);
+  }
+  std::vector<ReplicatedReport> all;
+  for (auto& [routing_hash, report] : keys) all.push_back(std::move(report));
+  return all;
+}
+
+std::string replicate(pool::Space& space, CellTable& cells, Bytes key, uint64_t kns_wanted) {
+  const uint64_t hash = key_hash(key, space.superblock().hash_seed);
+  const auto cell = cells.install(hash, routing_hash(key), kns_wanted);
+  if (cell) return "";
+  switch (cell.error()) {
+    case Status::kNoResource:
+      return std::to_string(pool::kReplicatedKeysMax) +
+             " keys are replicated, which is all there can be: dereplicate one first";
+    case Status::kNoSpace: return "the pool has no room for the cells of replicated keys";
+    case Status::kInvalid: return "another replicated key has the same routing hash";
+    default: return status_name(cell.error());
+  }
+}
+
+std::string dereplicate(pool::Space& space, CellTable& cells, Bytes key) {
+  const Status status = cells.remove(key_hash(key, space.superblock().hash_seed), {});
+  return ok(status) ? "" : status_name(status);
 }
 
 std::string want(pool::Space& space, uint64_t kn_slot, KnWanted wanted, bool force) {

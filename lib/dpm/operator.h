@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dpm/cell_table.h"
 #include "pool/space.h"
 #include "ring/ring.h"
 
@@ -30,6 +31,22 @@ struct ClusterReport {
 };
 
 ClusterReport report_cluster(pool::Space& space);
+
+/// A key that several KNs are to serve reads of.
+struct ReplicatedReport {
+  uint64_t routing_hash = 0;
+  bool wanted = false;        // it has a cell
+  uint64_t kns_wanted = 0;    // 0: all there are
+  std::vector<uint16_t> kns;  // that the ring in force lists; empty: it lists the key not yet
+};
+
+/// All keys that are wanted or listed, by routing hash.
+std::vector<ReplicatedReport> report_replicated(pool::Space& space, CellTable& cells);
+
+/// Has the leader list the key, or list it no longer; again is no harm. Empty, or why it was
+/// refused.
+std::string replicate(pool::Space& space, CellTable& cells, Bytes key, uint64_t kns_wanted);
+std::string dereplicate(pool::Space& space, CellTable& cells, Bytes key);
 
 /// Writes down what is wanted of a slot, durably; again is no harm. Empty, or why it was refused:
 /// without `force`, the last KN that takes partitions is not sent away.
