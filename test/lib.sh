@@ -60,6 +60,31 @@ sys.exit(not any(o["name"] == "tests" and not o["value"] for o in json.load(sys.
     fi
 }
 
+# compiled_tests DIR [NAME]...: of the unit and conformance suites the tests that are programs of ours,
+# all or those named. Sets the arrays tests (names) and targets (what they need built).
+compiled_tests() {
+    local dir=$1
+    shift
+    mapfile -t tests < <(compiled_of "$dir" tests "$@")
+    mapfile -t targets < <(compiled_of "$dir" targets "$@")
+    [ ${#tests[@]} -gt 0 ] || die "none of these tests exists: $*"
+}
+
+compiled_of() {
+    python3 - "$@" <<'PYTHON'
+import json, os, subprocess, sys
+build, what, *names = sys.argv[1:]
+def asked(kind):
+    return json.loads(subprocess.run(['meson', 'introspect', build, kind], check=True, capture_output=True).stdout)
+files = {t['id']: t['filename'] for t in asked('--targets')}
+build = os.path.realpath(build)
+found = [t for t in asked('--tests') if (not names or t['name'] in names) and t['cmd'][0].startswith(build + '/')
+         and {s.split(':')[-1] for s in t['suite']} & {'unit', 'conformance'}]
+needed = {f for t in found for f in [t['cmd'][0], *(f for d in t['depends'] for f in files[d])]}
+print('\n'.join(sorted({t['name'] for t in found} if what == 'tests' else {os.path.relpath(f, build) for f in needed})))
+PYTHON
+}
+
 # run_tests DIR [meson test option]...: runs, reports, and ends with the count line.
 run_tests() {
     local dir=$1

@@ -49,9 +49,9 @@ class Watched(KnCluster):
         super()._start(name, command)
 
 
-def tool(name, *arguments):
+def tool(name, *arguments, folder=TOOLS):
     """By Debian's Python, to which its modules belong."""
-    return ["/usr/bin/python3", os.path.join(TOOLS, name + ".py"), *arguments]
+    return ["/usr/bin/python3", os.path.join(folder, name + ".py"), *arguments]
 
 
 class Terminal:
@@ -123,20 +123,32 @@ def nothing_runs(check, folder):
                    terminal.run([*ALONE, *tool(name, *arguments)]), status, words)
 
 
-def without_permission(c, check):
+def open_to_all(c, folder):
+    """Copies of the tools and of two programs: the checkout may lie where others cannot read."""
+    os.chmod(folder, 0o755)
+    tools = shutil.copytree(TOOLS, os.path.join(folder, "usertools"), ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dinomo-dpm", "dinomo-cli"):
+        shutil.copy(c.program(name), folder)
+    return tools
+
+
+def without_permission(c, check, folder):
     """As nobody, beside nodes whose folder is closed to others."""
+    tools = open_to_all(c, folder)
     os.chmod(c.directory, 0o750)
     for terminal in (Terminal(columns, {**c.environment, "PYTHONDONTWRITEBYTECODE": "1"}) for columns in WIDTHS):
         for name, arguments, words in (("dinomo-stats", (), "permission denied"), ("dinomo-exporter", ("--once",), "permission denied"),
                                        ("dinomo-hugepages", ("reserve", "2m"), "permission denied")):
             of_use(check, f"as nobody: {name} {' '.join(arguments)}", terminal,
-                   terminal.run([*NOBODY, *tool(name, *arguments)]), (1,), words)
-        of_use(check, "as nobody: dinomo-doctor", terminal, terminal.run([*NOBODY, *tool("dinomo-doctor")]), (0, 1), " ok")
-    for name, arguments, words in (("dinomo-dpm", ("--pool", "/etc/pool", "--listen", "/etc/s"), "ermission denied"),
-                                   ("dinomo-cli", ("cluster", "--control", c.path("dpdk/dinomo-dpm/dpdk_telemetry.v2"), "status"),
-                                    "ermission denied")):
-        done = subprocess.run([*NOBODY, c.program(name), *arguments], capture_output=True, text=True, timeout=60, check=False)
-        check(f"as nobody: {name} says so", done.returncode not in (0, -6, -11) and words in done.stderr,
+                   terminal.run([*NOBODY, *tool(name, *arguments, folder=tools)]), (1,), words)
+        of_use(check, "as nobody: dinomo-doctor", terminal, terminal.run([*NOBODY, *tool("dinomo-doctor", folder=tools)]), (0, 1), " ok")
+    control = c.path("dpdk/dinomo-dpm/dpdk_telemetry.v2")
+    for name, arguments, status, words in (
+            ("dinomo-dpm", ("--pool", "/etc/pool", "--listen", "/etc/s"), 1, "no permission to create a file in /etc"),
+            ("dinomo-cli", ("cluster", "--control", control, "status"), 4, f"dinomo-cli: --control {control}: Permission denied")):
+        done = subprocess.run([*NOBODY, os.path.join(folder, name), *arguments], capture_output=True, text=True, timeout=60,
+                              check=False)
+        check(f"as nobody: {name} says so", done.returncode == status and words in done.stderr,
               f"({done.returncode}) {done.stderr}")
 
 
@@ -207,7 +219,8 @@ def with_a_cluster(c, check, captures):
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         under_load(c, check, captures)
-        without_permission(c, check)
+        with tempfile.TemporaryDirectory(prefix="dinomo-tools-") as folder:
+            without_permission(c, check, folder)
         check("the load went on", load.poll() is None)
     finally:
         load.terminate()
