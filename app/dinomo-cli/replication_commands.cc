@@ -76,8 +76,8 @@ int ask_for(const Settings& s, const char* command, const std::string& parameter
     if (!cluster || !key) return no_answer();
     const auto waited = Steady::now() - began;
     if (reached(*key, *cluster)) return tell_done(s, *key, waited);
-    const char* const waits =
-        cluster->led ? "the leader to change the ring" : "a KN that leads; a ring that is fixed has none";
+    const char* const waits = cluster->led ? "the leader to change the ring"
+                                           : "a KN that leads; a ring that is fixed has none";
     if (waited >= std::chrono::seconds(s.wait_s)) {
       return complain(kUnreachable,
                       fmt::format("after {} s it still waits for {}. What was asked for stays "

@@ -291,9 +291,9 @@ kn::Task Leader::run_lead() noexcept {
   }
   const MutableBytes state = at(kCellStateAt, 16);
   if (ok(status)) {
-    status = co_await kn::read(*lane_.queue,
-                               s.state_offset + offsetof(pool::PoolState, cells_offset), state,
-                               Purpose::kControl);
+    status =
+        co_await kn::read(*lane_.queue, s.state_offset + offsetof(pool::PoolState, cells_offset),
+                          state, Purpose::kControl);
   }
   const auto cells_offset = load<uint64_t>(state.data());
   const auto cells_version = load<uint64_t>(state.data() + 8);
@@ -382,8 +382,8 @@ kn::Task Leader::run_publish() noexcept {
   if (ok(status)) {
     say_("ring version " + std::to_string(next_ring_->version) + ": " +
          std::to_string(next_ring_->moving.count()) + " partitions are moving, " +
-         std::to_string(placed_.size()) + " KNs, " +
-         std::to_string(next_ring_->replicated.size()) + " keys replicated");
+         std::to_string(placed_.size()) + " KNs, " + std::to_string(next_ring_->replicated.size()) +
+         " keys replicated");
     ring_ = *next_ring_;
   }
   next_ring_.reset();

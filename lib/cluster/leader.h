@@ -11,8 +11,8 @@
 // lease is over.
 //
 // A look by the leader costs a write and 3 reads, several times a heartbeat (every 2 ms while
-// partitions move), and one of 32 KiB when keys were replicated or are no longer; a new ring one write of 32 KiB; a fail-over one request to the DPM. A follower
-// reads 64 bytes every heartbeat.
+// partitions move), and one of 32 KiB when keys were replicated or are no longer; a new ring one
+// write of 32 KiB; a fail-over one request to the DPM. A follower reads 64 bytes every heartbeat.
 // Thread rule: poll() on the control lcore.
 #pragma once
 
@@ -113,7 +113,7 @@ class Leader {
   ring::Owners targets_;
   std::optional<uint64_t> cells_version_;  // that wanted_keys_ are of
   std::vector<WantedKey> wanted_keys_;     // to be replicated
-  uint64_t handing_since_ns_ = 0;  // 0: none under way
+  uint64_t handing_since_ns_ = 0;          // 0: none under way
   uint64_t no_handing_until_ns_ = 0;
 };
 

@@ -7,7 +7,8 @@
 // its key's writer keeps; whatever it says, 0 is safe. So all are set to 0 at start, and a cell
 // that a crash left half-given is free.
 //
-// Thread rule: start(), install(), remove(), given() by the service thread; relocate() by any worker.
+// Thread rule: start(), install(), remove(), given() by the service thread; relocate() by any
+// worker.
 #pragma once
 
 #include <array>
@@ -30,9 +31,9 @@ class CellTable {
   void start();
 
   /// A cell for the key, which says 0; the one that it has if it has one, unchanged but for the KNs
-  /// wanted. kInvalid: hash 0, or another key has this routing hash, by which the ring would mix them
-  /// up; kNoResource: kReplicatedKeysMax are given out; kNoSpace: there is no
-  /// room in the pool for cells.
+  /// wanted. kInvalid: hash 0, or another key has this routing hash, by which the ring would mix
+  /// them up; kNoResource: kReplicatedKeysMax are given out; kNoSpace: there is no room in the pool
+  /// for cells.
   Result<pool::GlobalAddress> install(uint64_t key_hash, uint64_t routing_hash,
                                       uint64_t kns_wanted);
 
@@ -62,7 +63,7 @@ class CellTable {
   pool::Space& space_;
   uint64_t offset_ = 0;  // of the first cell, 0: the pool has none yet
   uint64_t version_ = 0;
-  uint32_t next_ = 0;    // where the search for a free one begins
+  uint32_t next_ = 0;  // where the search for a free one begins
   std::array<std::atomic<uint64_t>, pool::kCellCount> key_hashes_{};  // 0 free
   std::atomic<uint32_t> installed_{0};
 };

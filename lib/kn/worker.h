@@ -12,9 +12,9 @@
 //
 // Files: worker.cc (turn, attach), ring_change.cc (hand-over), strangers.cc (who may ask), serve.cc
 // (requests), read_path.cc, write_path.cc (the log), conditional.cc (mutations), session_lookup.cc,
-// shared_path.cc (replicated keys: shared_keys.h). Other protocols on the lcore: front_end.h. Thread
-// rule: everything but the constructor and the *_for_control functions runs on one lcore. No locks,
-// no allocation after attach, no exceptions.
+// shared_path.cc (replicated keys: shared_keys.h). Other protocols on the lcore: front_end.h.
+// Thread rule: everything but the constructor and the *_for_control functions runs on one lcore. No
+// locks, no allocation after attach, no exceptions.
 #pragma once
 
 #include <algorithm>

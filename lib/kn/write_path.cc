@@ -45,17 +45,10 @@ Status Worker::append(const Request& r, const Decision& decision, uint32_t sessi
       log_->append(fields, writes ? r.operation.key : Bytes(), writes ? decision.value : Bytes());
   if (!appended) return appended.error();
   assert(pending_tail_ - pending_head_ < kPendingMax);
-  pending_[pending_tail_++ % kPendingMax] = Pending{appended->lsn,
-                                                    r.hash,
-                                                    r.routing,
-                                                    appended->address,
-                                                    appended->entry,
-                                                    reply_to(r),
-                                                    session_cell,
-                                                    static_cast<uint16_t>(partition_of(r.routing)),
-                                                    holds_key,
-                                                    writes,
-                                                    decision.remove};
+  pending_[pending_tail_++ % kPendingMax] = Pending{
+      appended->lsn,   r.hash,      r.routing,      appended->address,
+      appended->entry, reply_to(r), session_cell,   static_cast<uint16_t>(partition_of(r.routing)),
+      holds_key,       writes,      decision.remove};
   ++partition(r.routing).busy;
   if (writes) {
     ++pending_of(r.hash);

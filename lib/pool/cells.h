@@ -11,8 +11,8 @@
 
 namespace dinomo::pool {
 
-/// Cells in the pool's object of type kCells. Twice what can be given out at a time, which is what a
-/// ring can list, so that one that was taken back is not given out again soon.
+/// Cells in the pool's object of type kCells. Twice what can be given out at a time, which is what
+/// a ring can list, so that one that was taken back is not given out again soon.
 inline constexpr uint32_t kCellCount = 2 * kReplicatedKeysMax;
 
 inline uint64_t cell_checksum(const IndirectionCell& cell) noexcept {

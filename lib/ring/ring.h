@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The ownership ring as the leader, KNs and their clients use it: a table of 4096 partitions -> KN
-// slot, with a version, and the keys that are replicated. A ring is a value: made and changed by the
-// control lcore, read by workers through RCU.
+// slot, with a version, and the keys that are replicated. A ring is a value: made and changed by
+// the control lcore, read by workers through RCU.
 //
 // A replicated key is written by the owner of its partition, as any key is, and read at any KN that
 // its entry names, through the entry's indirection cell (kn/shared_keys.h has the protocol). Two
@@ -35,8 +35,8 @@ struct Ring {
   std::bitset<kPartitions> pinned;  // placement leaves them with their owner
   // By KN slot: the incarnation that serves what the slot owns. Another one of that slot does not.
   std::array<uint32_t, pool::kRingSlotsMax> incarnation{};
-  uint64_t leader = 0;                // LeaderLease::holder that wrote it
-  std::vector<wire::KnRecord> kns{};  // members, for clients; not in the record
+  uint64_t leader = 0;                            // LeaderLease::holder that wrote it
+  std::vector<wire::KnRecord> kns{};              // members, for clients; not in the record
   std::vector<pool::ReplicatedKey> replicated{};  // at most kReplicatedKeysMax
 
   Ring() noexcept { owner.fill(pool::kNoOwner); }

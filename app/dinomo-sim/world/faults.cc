@@ -38,9 +38,9 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
       }
     };
   }
-  for (const char* what :
-       {"kn kill", "kn pause", "kn fenced", "kn replaced", "kn drained", "kn left", "dpm kill",
-        "key replicated", "key dereplicated", "dpm pause", "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
+  for (const char* what : {"kn kill", "kn pause", "kn fenced", "kn replaced", "kn drained",
+                           "kn left", "dpm kill", "key replicated", "key dereplicated", "dpm pause",
+                           "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
     injected_[what] = 0;
   }
   plan(Fault::kKnKill, s.kn_kills);
@@ -193,7 +193,8 @@ void Faults::replicate() {
   const uint64_t key = random_.below(std::min(kHotKeys, scenario_.keys));
   const uint64_t kns_wanted = random_.below(2) == 0 ? 0 : 2;
   const bool on = random_.below(2) == 0;
-  environment_->say("operator", (on ? "replicates key " : "dereplicates key ") + std::to_string(key));
+  environment_->say("operator",
+                    (on ? "replicates key " : "dereplicates key ") + std::to_string(key));
   count(on ? "key replicated" : "key dereplicated");
   if (on) {
     (void)cluster_->replicate(key, kns_wanted);

@@ -20,12 +20,17 @@ def help_of(*command):
     return subprocess.run([*command, "--help"], check=True, capture_output=True, text=True).stdout
 
 
+def whole_help(*command):
+    """Of a program and of all its subcommands, one below another."""
+    text = help_of(*command)
+    below = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.M)
+    for name in re.findall(r"^  (\S+)", below.group(1), re.M) if below else []:
+        text += whole_help(*command, name)
+    return text
+
+
 def options_of(program):
-    """Of a program and of its subcommands."""
-    text = help_of(program)
-    commands = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.M)
-    for command in re.findall(r"^  (\S+)", commands.group(1), re.M) if commands else []:
-        text += help_of(program, command)
+    text = whole_help(program)
     return set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", text)) | {"--help"}
 
 

@@ -111,7 +111,9 @@ TEST_F(Cells, TheVersionTellsOfEveryChange) {
   const auto& state = *pool_->record<pool::PoolState>(pool_->superblock().state_offset);
   EXPECT_EQ(state.cells_offset, 0u);
   uint64_t version = 0;
-  const auto is_newer = [&] { return state.cells_version > std::exchange(version, state.cells_version); };
+  const auto is_newer = [&] {
+    return state.cells_version > std::exchange(version, state.cells_version);
+  };
   const GlobalAddress a = install(77);
   EXPECT_TRUE(is_newer());
   EXPECT_NE(state.cells_offset, 0u);
