@@ -94,6 +94,8 @@ void Client::send_hello(uint32_t kn_index) noexcept {
   hello.state = State::kSent;
   hello.last_sent_ns = now_ns_;
   hello.transmissions = hello.timeouts + 1;
+  // An answer to what was asked for another session is none to this.
+  if (hello.tag != session_) hello.sequence = new_control_sequence(hello.slot);
   hello.tag = session_;
   timers_.arm(hello.timer(), now_ns_ + timeout_ns(kn, hello));
   const Endpoint* const to = endpoint(kn, hello.worker);
@@ -150,8 +152,9 @@ void Client::on_hello_reply(Request* r, const wire::Message& m) noexcept {
   TimerWheel::cancel(r->timer());
   r->state = State::kFree;
   if (reply.session != session_) {
-    // Another KN may have given a session since this one was asked for any.
-    if (session_ != 0 && r->tag != session_) return start_hello(r->route, r->worker);
+    // Since this one was asked another KN may have given a session, or the one that it was asked to
+    // go on with was given up: numbers that were used in it must not be used again.
+    if (r->tag != session_) return start_hello(r->route, r->worker);
     new_session(reply.session);
   }
   token_ = reply.token;

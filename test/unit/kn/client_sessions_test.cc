@@ -209,6 +209,24 @@ TEST_F(RetryTest, EndsWithUnknownOutcomeIfThePoolHasForgotten) {
   EXPECT_EQ(p.client->counters().sessions, 2u);
 }
 
+/// A KN refuses the client's second PUT.
+void refuse_second_put(Party& p, wire::Status status) {
+  std::array<std::byte, 128> buffer;
+  wire::DatagramHeader header{};
+  header.magic = wire::kMagic;
+  header.version = wire::kVersion;
+  header.kind = static_cast<uint8_t>(wire::Kind::kReply);
+  header.session = p.client->session();
+  wire::Writer writer(buffer, header);
+  wire::MessageHeader m{};
+  m.opcode = static_cast<uint8_t>(wire::Opcode::kPut);
+  m.status = static_cast<uint8_t>(status);
+  m.sequence = 2;
+  ASSERT_TRUE(writer.append(m, {}, {}, {}));
+  const Bytes reply = writer.finish();
+  p.transport.replies.emplace_back(reply.begin(), reply.end());
+}
+
 /// A PUT was sent once and doubled by the network: one copy ran, and its answer was lost; the other
 /// met a KN that did not know the cookie.
 class DoubledTest : public RetryTest {
@@ -223,20 +241,7 @@ class DoubledTest : public RetryTest {
     puts = world.worker().stats().puts.get();
     ASSERT_EQ(puts, 2u);
     p.transport.deaf = false;
-    std::array<std::byte, 128> buffer;
-    wire::DatagramHeader header{};
-    header.magic = wire::kMagic;
-    header.version = wire::kVersion;
-    header.kind = static_cast<uint8_t>(wire::Kind::kReply);
-    header.session = p.client->session();
-    wire::Writer writer(buffer, header);
-    wire::MessageHeader m{};
-    m.opcode = static_cast<uint8_t>(wire::Opcode::kPut);
-    m.status = static_cast<uint8_t>(wire::Status::kNoSession);
-    m.sequence = 2;
-    ASSERT_TRUE(writer.append(m, {}, {}, {}));
-    const Bytes reply = writer.finish();
-    p.transport.replies.emplace_back(reply.begin(), reply.end());
+    refuse_second_put(p, wire::Status::kNoSession);
   }
   /// Sessions that take every place, while the client's thread does not run.
   void crowd() {
@@ -253,6 +258,33 @@ class DoubledTest : public RetryTest {
     world.network.take();
   }
 };
+
+/// It would use numbers again that stand for other mutations there. Found by dinomo-sim.
+TEST_F(ClientSessionsTest, ASessionThatWasGivenUpIsNotTakenUpAgainByALateHello) {
+  Party& p = party();
+  put_and_settle(p, "v");
+  const uint64_t session = p.client->session();
+  let_pass_ms(800);  // the cookie is to be renewed
+  const uint64_t hellos = p.client->counters().hellos;
+  p.put("k", "w");
+  p.client->flush();
+  ASSERT_EQ(p.client->counters().hellos, hellos + 1);
+  std::vector<std::vector<std::byte>> late;
+  for (int i = 0; i < 10; ++i) {
+    world.clock.now += 1000;
+    world.turn();
+    for (const auto& sent : world.network.take()) late.push_back(sent.payload);
+  }
+  ASSERT_FALSE(late.empty());
+  refuse_second_put(p, wire::Status::kSessionLost);
+  p.client->poll();
+  ASSERT_EQ(p.client->session(), 0u);  // given up
+  for (const auto& reply : late) p.transport.replies.push_back(reply);
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(p.last, Status::kOk);
+  EXPECT_NE(p.client->session(), session);
+  EXPECT_EQ(p.client->counters().sessions, 2u);
+}
 
 TEST_F(DoubledTest, RunsOnceIfTheSessionGoesOn) {
   Party& p = party();
