@@ -154,7 +154,10 @@ kn::Task KnControl::run_heartbeat() noexcept {
               line.size());
   const uint64_t at =
       pool::kn_slot_offset(lane_.superblock, lane_.kn_slot) + offsetof(pool::KnSlot, heartbeat);
-  Status status = co_await kn::write(*queue_, at, line, {}, fabric::Purpose::kControl);
+  // It survives a power failure of the memory node: who leads afterwards has to know of every
+  // lease.
+  const fabric::WriteOptions options{.persistent = !planted("lease-not-durable")};
+  Status status = co_await kn::write(*queue_, at, line, options, fabric::Purpose::kControl);
   const MutableBytes root = MutableBytes(scratch_).last(sizeof(pool::IndexRoot));
   if (ok(status)) {
     status = co_await kn::read(*queue_, lane_.superblock.index_root_offset, root,
