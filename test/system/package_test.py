@@ -161,7 +161,7 @@ def upgrades_under_load(c, system, package, check):
     def load():
         try:
             result.update(c.bench("--keys", "2000", "--value-bytes", "200", "--phase", "run", "--workload", "a",
-                                  "--seconds", "6", "--verify"))
+                                  "--seconds", "6", "--verify", "--timeout-ms", "30000"))
         except RuntimeError as error:
             result["error"] = str(error)
     client = threading.Thread(target=load)
