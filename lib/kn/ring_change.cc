@@ -51,8 +51,6 @@ bool Worker::lost_are_merged() noexcept {
 }
 
 void Worker::settle_ring() noexcept {
-  // One that was merged before its commit was known here is still among the unmerged.
-  if (!planted("merged-still-unmerged")) unmerged_.forget(merged_lsn_);
   for (Fetch* f : fetch_buckets_) {
     for (; f != nullptr; f = f->next) f->stale = true;
   }

@@ -93,7 +93,10 @@ void Worker::settle(const Pending& p) noexcept {
   if (op != log::Op::kOutcome) {
     const uint64_t cached = cache_hash(p.hash, uint64_t{p.partition} << kPartitionShift);
     --pending_of(p.hash);
-    unmerged_.add(p.hash, p.lsn, p.address, op == log::Op::kDelete);
+    // The merge may be faster than the news of the commit.
+    if (p.lsn > merged_lsn_ || planted("merged-still-unmerged")) {
+      unmerged_.add(p.hash, p.lsn, p.address, op == log::Op::kDelete);
+    }
     if (!planted("stale-fetch-fills")) mark_stale(p.hash);
     if (op == log::Op::kDelete) {
       if (!planted("deleted-kept-in-cache")) dac_->remove(cached, key);

@@ -101,7 +101,8 @@ std::string check_round_trips(Cluster* cluster, bool exact) {
 bool idle(Cluster* cluster) {
   return std::ranges::all_of(cluster->kns(), [](const auto& kn) {
     return !kn->running() || std::ranges::none_of(kn->workers(), [](const auto& w) {
-      return w->busy() || w->waiting();
+      const bool unmerged = w->served().any() && w->stats().unmerged_entries.get() != 0;
+      return w->busy() || w->waiting() || unmerged;
     });
   });
 }
