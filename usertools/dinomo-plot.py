@@ -6,6 +6,7 @@
   dinomo-plot run.jsonl run.png                  requests, hits, misses, merge lag
   dinomo-plot run.jsonl run.png misses lag       a panel for each word: all figures whose name has it
   dinomo-plot bench.json latency.svg             what dinomo-bench --json wrote
+  dinomo-plot elastic_demo.json demo.png         what quickstart.sh --kns wrote: each KN, and what its clients felt
 
 Counters become rates. Exit status: 0; 1 if there is nothing to draw; 2 if wrongly used. Needs python3-matplotlib."""
 import json
@@ -19,7 +20,7 @@ LINES_MAX = 12  # of a panel
 
 
 def load(path):
-    """("stats", looks) of a recording, or ("bench", report) of dinomo-bench."""
+    """("stats", looks) of a recording, ("bench", report) of dinomo-bench, or ("demo", recording) of quickstart.sh --kns."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -29,6 +30,8 @@ def load(path):
         whole = json.loads(text)
         if isinstance(whole, dict) and "phases" in whole:
             return "bench", whole
+        if isinstance(whole, dict) and whole.get("recording") == "elastic_demo":
+            return "demo", whole
     except ValueError:
         pass
     looks = []
@@ -38,7 +41,7 @@ def load(path):
             looks.append((look["unix_ms"], f"{look['program'].removeprefix('dinomo-')} {look['node']}", look))
         except (ValueError, KeyError, TypeError) as error:
             raise Trouble(f"{path}, line {number}: neither a look of `dinomo-stats --json -w` nor a report of "
-                          "`dinomo-bench --json`") from error
+                          "`dinomo-bench --json`, nor a recording of `quickstart.sh --kns`") from error
     return "stats", looks
 
 
@@ -107,6 +110,63 @@ def draw_bench(pyplot, report):
     return figure
 
 
+def rates(looks, slot):
+    """(times in ms, requests/s) of a KN between two looks; 0 while it does not answer."""
+    times, values = [], []
+    for before, after in zip(looks, looks[1:]):
+        (then_ms, old), (now_ms, new) = before["requests"].get(slot, (0, None)), after["requests"].get(slot, (0, None))
+        times.append(after["unix_ms"])
+        # One that began anew counts from 0; at its first look nobody knows since when.
+        known = None not in (old, new) and new >= old and now_ms > then_ms
+        values.append((new - old) * 1000 / (now_ms - then_ms) if known else 0.0)
+    return times, values
+
+
+def mark_events(axes, recording, second):
+    for event in recording["events"]:
+        begin = second(event["unix_ms"])
+        for ax in axes:
+            ax.axvspan(begin, begin + (event["took_ms"] or 0) / 1000, color="#888888", alpha=0.2, linewidth=0)
+            ax.axvline(begin, color="#444444", linewidth=0.8, linestyle=":")
+        axes[0].annotate(event["what"], (begin, 1.02), xycoords=("data", "axes fraction"), rotation=25, fontsize=8)
+
+
+def draw_demo(pyplot, recording):
+    """Throughput and partitions of each KN, one above the other, and between them what the clients felt."""
+    looks = recording["looks"]
+    slots = [str(slot) for slot in recording["kns"]]
+    if len(looks) < 2 or not recording["clients"]:
+        raise Trouble("the recording is of less than a second")
+
+    def second(unix_ms):
+        return (unix_ms - recording["began_ms"]) / 1000
+
+    figure, axes = pyplot.subplots(3, 1, sharex=True, figsize=(10, 8), gridspec_kw={"height_ratios": (2, 1.3, 1)})
+    throughput, latency, partitions = axes
+    times = [second(ms) for ms in rates(looks, slots[0])[0]]
+    throughput.stackplot(times, *(rates(looks, slot)[1] for slot in slots), labels=[f"KN {slot}" for slot in slots], step="pre", alpha=0.85)
+    throughput.set_ylabel("requests/s, of each KN")
+    throughput.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    clients = [c for c in recording["clients"] if c["ops"]]
+    for name, legend, style, colour in (("max_us", "longest", ":", "#000000"), ("p99_us", "p99", "-", "#7f3fbf"), ("p50_us", "p50", "-", "#888888")):
+        latency.plot([second(c["unix_ms"]) for c in clients], [c[name] / 1000 for c in clients], style, color=colour, label=legend, linewidth=1.2)
+    latency.set_yscale("log")
+    latency.set_ylabel("clients' latency, ms")
+    latency.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    partitions.stackplot([second(look["unix_ms"]) for look in looks], *([look["partitions"].get(slot, 0) for look in looks] for slot in slots),
+                         step="post", alpha=0.85)
+    partitions.set_ylabel("partitions")
+    partitions.set_xlabel("s")
+    mark_events(axes, recording, second)
+    for ax in axes:
+        ax.grid(alpha=0.3)
+        ax.margins(x=0)
+    counts = recording["result"]["counts"]
+    figure.suptitle(f"{len(slots)} KNs, YCSB B at {recording['rate']} operations/s: {counts['verified']} values checked, "
+                    f"{counts['wrong']} wrong; {counts['lost']} operations lost", fontsize=10, y=0.99)
+    return figure
+
+
 def main():
     to = parser(PROG, __doc__)
     to.add_argument("recording", metavar="FILE", help="of dinomo-stats --json -w, or of dinomo-bench --json")
@@ -122,7 +182,10 @@ def main():
         from matplotlib import pyplot  # pylint: disable=import-outside-toplevel
     except ImportError as error:
         raise Trouble("needs matplotlib: apt install python3-matplotlib") from error
-    figure = draw_bench(pyplot, content) if kind == "bench" else draw_stats(pyplot, content, arguments.words)
+    if kind == "stats":
+        figure = draw_stats(pyplot, content, arguments.words)
+    else:
+        figure = {"bench": draw_bench, "demo": draw_demo}[kind](pyplot, content)
     try:
         figure.savefig(arguments.picture, bbox_inches="tight", dpi=120)
     except (OSError, ValueError) as error:

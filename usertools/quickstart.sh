@@ -4,13 +4,16 @@
 # a compute node on a virtual Ethernet cable, lets dinomo-bench load and check them, removes all again.
 #
 # usage: quickstart.sh [--seconds N] [--keys N] [--keep] [--json FILE] [--port KIND]
-#                      [--fabric KIND] [--help]
+#                      [--fabric KIND] [--kns N [--png FILE]] [--help]
 #   --seconds N   length of the measured run (default 10)
 #   --keys N      keys of 1 KiB to load (default 100000)
 #   --keep        leave everything running and say how to use and how to end it
 #   --json FILE   write the figures there as well
 #   --port KIND   af_packet, af_xdp, or auto: af_xdp, and af_packet where that does not start
 #   --fabric KIND shm (default), or mlx5-soft: direct verbs on a model of a ConnectX, a process of its own
+#   --kns N       N compute nodes, 2 to 16, each with a port and a namespace of its own: a demonstration that
+#                 adds one, drains one, kills one and starts it again under load, and draws what happened
+#   --png FILE    where that picture goes (default build/elastic_demo.png)
 # Needs root (network namespaces). Exit status: 0 all was served and right, 1 a step failed.
 set -Eeuo pipefail
 
@@ -26,6 +29,9 @@ keep=no
 json=''
 port=auto
 fabric=shm
+kns=1
+png=''
+steps=6
 
 hca_folder=drivers/fabric/mlx5/softhca  # in the build directory
 
@@ -44,13 +50,13 @@ preload=()
 fabric_arguments=()
 listen=''
 
-usage() { sed -n '6,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '6,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 begin_step() {
     step_number=$((step_number + 1))
     step=$1
     hint=$2
-    printf '\n[%d/6] %s\n' "$step_number" "$step"
+    printf '\n[%d/%d] %s\n' "$step_number" "$steps" "$step"
 }
 
 fail() {
@@ -104,7 +110,7 @@ clean_up() {
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --seconds | --keys | --json | --port | --fabric)
+            --seconds | --keys | --json | --port | --fabric | --kns | --png)
                 [ $# -ge 2 ] || fail "$1 needs a value"
                 ;;&
             --seconds) seconds=$2; shift 2 ;;
@@ -112,6 +118,8 @@ parse_arguments() {
             --json) json=$2; shift 2 ;;
             --port) port=$2; shift 2 ;;
             --fabric) fabric=$2; shift 2 ;;
+            --kns) kns=$2; shift 2 ;;
+            --png) png=$2; shift 2 ;;
             --keep) keep=yes; shift ;;
             --help | -h) usage; exit 0 ;;
             *) fail "unknown argument '$1'" ;;
@@ -121,12 +129,20 @@ parse_arguments() {
     [[ $keys =~ ^[1-9][0-9]*$ ]] || fail "--keys takes a whole number, not '$keys'"
     case $port in auto | af_packet | af_xdp) ;; *) fail "--port takes auto, af_packet or af_xdp" ;; esac
     case $fabric in shm | mlx5-soft) ;; *) fail "--fabric takes shm or mlx5-soft" ;; esac
+    [[ $kns =~ ^([1-9]|1[0-6])$ ]] || fail "--kns takes 1 to 16, not '$kns'"
+    [ "$kns" -gt 1 ] || [ -z "$png" ] || fail '--png is for --kns 2 and more'
+    [ "$kns" -gt 1 ] || return 0
+    [ "$fabric" = shm ] || fail '--kns runs over shared memory: leave --fabric out'
+    [ "$port" != af_xdp ] || fail '--kns takes its packets by af_packet: leave --port out'
+    steps=7
 }
 
 install_packages() {
     begin_step 'packages' 'run it as root on Debian 12 with a network, or install what is named above'
     [ "$(id -u)" -eq 0 ] || fail 'not root'
-    "$root/usertools/install-packages.sh" build run
+    local groups=(build run)
+    [ "$kns" -eq 1 ] || groups+=(lab)
+    "$root/usertools/install-packages.sh" "${groups[@]}"
     echo 'all there'
 }
 
@@ -250,6 +266,14 @@ run_load() {
     [ -z "$json" ] || cp "$work/result.json" "$json"
 }
 
+# The rest is done by another program, which removes what it makes by itself.
+run_demo() {
+    local arguments=(--kns "$kns" --seconds "$seconds" --keys "$keys" --json "$json" --png "$png")
+    [ "$keep" = no ] || arguments+=(--keep)
+    rm -rf "$work"
+    exec /usr/bin/python3 "$root/usertools/elastic_demo.py" "$build" "${arguments[@]}"
+}
+
 summary() {
     printf '\nDone: every answer was right. The appliance took its packets straight from %s (%s),\n' \
         "$server_if" "$port"
@@ -279,6 +303,7 @@ trap fail ERR
 work=$(mktemp -d "${TMPDIR:-/tmp}/dinomo-quickstart-XXXXXX")
 install_packages
 build_programs
+[ "$kns" -eq 1 ] || run_demo
 make_network
 start_dpm
 start_kn

@@ -47,6 +47,11 @@ bool write_json(const Settings& s, const json& document) {
   return static_cast<bool>(file);
 }
 
+int cannot_write(const std::string& file) {
+  std::cerr << fmt::format("dinomo-bench: cannot write {}\n", file);
+  return kExitUsage;
+}
+
 int run(const Settings& s) {
   SystemClock clock;
   std::unique_ptr<Port> port;
@@ -68,12 +73,19 @@ int run(const Settings& s) {
       return kExitUsage;
     }
   }
+  std::ofstream timeline;
+  if (!s.timeline_file.empty()) {
+    timeline.open(s.timeline_file, std::ios::trunc);
+    if (!timeline) return cannot_write(s.timeline_file);
+  }
+  const Recording recording{.keys = s.record_file.empty() ? nullptr : &recorder,
+                            .timeline = s.timeline_file.empty() ? nullptr : &timeline};
   catch_signals();
   human << settings_line(s) << '\n' << std::flush;
   std::vector<PhaseResult> results;
   bool good = true;
   for (const Task task : tasks(s)) {
-    results.push_back(bench->run(task, s.record_file.empty() ? nullptr : &recorder));
+    results.push_back(bench->run(task, recording));
     human << table(s, results.back()) << std::flush;
     good = good && !results.back().failed(s.allow_lost);
     if (results.back().interrupted) break;
@@ -85,9 +97,9 @@ int run(const Settings& s) {
     human << fmt::format("{} operations recorded in {}\n", recorder.records(), s.record_file);
   }
   if (!s.json_file.empty() && !write_json(s, to_json(s, port->name(), results))) {
-    std::cerr << fmt::format("dinomo-bench: cannot write {}\n", s.json_file);
-    return kExitUsage;
+    return cannot_write(s.json_file);
   }
+  if (!timeline) return cannot_write(s.timeline_file);
   if (!good) human << "\nFAILED: see the lines in capitals above\n";
   return good ? kExitOk : kExitFailed;
 }

@@ -16,7 +16,6 @@ namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-constexpr uint64_t kSecondNs = 1'000'000'000;
 constexpr uint64_t kInsertsMax = uint64_t{1} << 28;  // address space only
 
 void nap(uint64_t ns) { std::this_thread::sleep_for(std::chrono::nanoseconds(ns)); }
@@ -96,18 +95,12 @@ json Bench::kn_stats() {
   return settings_.no_stats ? json() : fetch_kn_stats(seats_[0].client.get());
 }
 
-void Bench::progress(Shared* shared, uint64_t elapsed_ns, uint64_t total) {
-  shared->tick.fetch_add(1, std::memory_order_relaxed);
-  nap(30'000'000);  // for the threads to hand in their interval
-  Interval interval;
-  {
-    const std::lock_guard lock(shared->interval_mutex);
-    std::swap(interval, shared->interval);
-  }
-  const uint64_t done = shared->done_ops.load(std::memory_order_relaxed);
+void Bench::tell_progress(const Shared& shared, const Interval& interval, double elapsed_s,
+                          uint64_t total) const {
+  const uint64_t done = shared.done_ops.load(std::memory_order_relaxed);
   std::string line =
       fmt::format("{:>5} {:>6.1f} s {:>10} ops/s   p50 {:>8.1f} us   p99 {:>8.1f} us",
-                  task_name(shared->task), static_cast<double>(elapsed_ns) / 1e9, interval.ops,
+                  task_name(shared.task), elapsed_s, interval.ops * 1000 / settings_.interval_ms,
                   static_cast<double>(interval.latency.percentile_ns(50)) / 1e3,
                   static_cast<double>(interval.latency.percentile_ns(99)) / 1e3);
   if (total != 0)
@@ -115,15 +108,50 @@ void Bench::progress(Shared* shared, uint64_t elapsed_ns, uint64_t total) {
                         100.0 * static_cast<double>(done) / static_cast<double>(total));
   if (interval.retries != 0) line += fmt::format("   {} retries", interval.retries);
   if (interval.failures != 0) line += fmt::format("   {} FAILED", interval.failures);
-  if (!shared->measuring) line += "   warming up";
+  if (!shared.measuring) line += "   warming up";
   const bool terminal = isatty(STDERR_FILENO) != 0;
   std::fprintf(stderr, terminal ? "\r%-110s" : "%s\n", line.c_str());
 }
 
-// Returns when finished() or interrupted; a progress line each second.
+void Bench::write_timeline(const Shared& shared, const Interval& interval, double interval_s) {
+  const telemetry::LatencyHistogram& h = interval.latency;
+  const json line = {{"unix_ms", clock_->unix_ms()},
+                     {"phase", task_name(shared.task)},
+                     {"measuring", shared.measuring.load()},
+                     {"seconds", interval_s},
+                     {"ops", interval.ops},
+                     {"p50_us", static_cast<double>(h.percentile_ns(50)) / 1e3},
+                     {"p99_us", static_cast<double>(h.percentile_ns(99)) / 1e3},
+                     {"max_us", static_cast<double>(h.max_ns()) / 1e3},
+                     {"retries", interval.retries},
+                     {"failures", interval.failures}};
+  *timeline_ << line.dump() << '\n' << std::flush;  // for those who watch
+}
+
+void Bench::end_interval(Shared* shared, uint64_t start_ns, uint64_t total) {
+  shared->tick.fetch_add(1, std::memory_order_relaxed);
+  nap(30'000'000);  // for the threads to hand in their interval
+  Interval interval;
+  {
+    const std::lock_guard lock(shared->interval_mutex);
+    std::swap(interval, shared->interval);
+  }
+  const uint64_t now_ns = clock_->now_ns();
+  if (timeline_ != nullptr) {
+    write_timeline(*shared, interval, static_cast<double>(now_ns - interval_start_ns_) / 1e9);
+  }
+  interval_start_ns_ = now_ns;
+  if (!settings_.quiet)
+    tell_progress(*shared, interval, static_cast<double>(now_ns - start_ns) / 1e9, total);
+}
+
+// Returns when finished() or interrupted; a progress line for each interval.
 void Bench::watch(Shared* shared, const std::function<bool()>& finished) {
   const uint64_t start_ns = clock_->now_ns();
-  uint64_t next_ns = start_ns + kSecondNs;
+  const uint64_t interval_ns = uint64_t{settings_.interval_ms} * 1'000'000;
+  const bool told = !settings_.quiet || timeline_ != nullptr;
+  uint64_t next_ns = start_ns + interval_ns;
+  interval_start_ns_ = start_ns;
   uint64_t total = 0;
   if (shared->task != Task::kRun) total = space_.newest + 1;
   if (shared->task == Task::kRun && settings_.ops != 0) total = settings_.ops;
@@ -131,8 +159,8 @@ void Bench::watch(Shared* shared, const std::function<bool()>& finished) {
     nap(2'000'000);
     const uint64_t now_ns = clock_->now_ns();
     if (now_ns < next_ns) continue;
-    next_ns += kSecondNs;
-    if (!settings_.quiet) progress(shared, now_ns - start_ns, total);
+    next_ns += interval_ns;
+    if (told) end_interval(shared, start_ns, total);
   }
 }
 
@@ -148,13 +176,14 @@ void Bench::measure(Shared* shared, const std::function<bool()>& finished) {
   shared->stop = true;
 }
 
-PhaseResult Bench::run(Task task, app::KeyStreamWriter* recorder) {
+PhaseResult Bench::run(Task task, const Recording& recording) {
+  timeline_ = recording.timeline;
   Shared shared;
   shared.settings = &settings_;
   shared.clock = clock_;
   shared.table = table_.get();
   shared.space = &space_;
-  if (task == Task::kRun) shared.recorder = recorder;
+  if (task == Task::kRun) shared.recorder = recording.keys;
   shared.run = run_;
   shared.task = task;
   const bool warm_up = task == Task::kRun && settings_.warmup_seconds > 0;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,13 @@ struct PhaseResult {
   bool failed(bool allow_lost) const;
 };
 
+/// Where a phase is written while it runs; null: nowhere. The caller's, who also looks whether all
+/// could be written.
+struct Recording {
+  app::KeyStreamWriter* keys = nullptr;  // operations of the run phase
+  std::ostream* timeline = nullptr;      // a line of JSON for each interval
+};
+
 class Bench {
  public:
   /// `port` outlives the bench.
@@ -32,8 +40,7 @@ class Bench {
 
   /// Finds the servers: a client per thread with session and ring. Throws std::runtime_error.
   void connect(const std::vector<client::Address>& seeds);
-  /// `recorder`, if any, gets the operations of the run phase.
-  PhaseResult run(Task task, app::KeyStreamWriter* recorder);
+  PhaseResult run(Task task, const Recording& recording);
 
  private:
   struct Seat {  // of one thread
@@ -45,7 +52,10 @@ class Bench {
   json kn_stats();
   void watch(Shared* shared, const std::function<bool()>& finished);
   void measure(Shared* shared, const std::function<bool()>& finished);
-  void progress(Shared* shared, uint64_t elapsed_ns, uint64_t total);
+  void end_interval(Shared* shared, uint64_t start_ns, uint64_t total);
+  void tell_progress(const Shared& shared, const Interval& interval, double elapsed_s,
+                     uint64_t total) const;
+  void write_timeline(const Shared& shared, const Interval& interval, double interval_s);
 
   const Settings& settings_;
   Clock* const clock_;
@@ -54,6 +64,8 @@ class Bench {
   std::unique_ptr<KeyTable> table_;
   KeySpace space_;
   uint64_t run_;
+  std::ostream* timeline_ = nullptr;  // of the phase that runs
+  uint64_t interval_start_ns_ = 0;
 };
 
 /// Set by SIGINT and SIGTERM: phases end early and report what they have.

@@ -39,6 +39,8 @@ LATENCY
 RECORDING
   --record writes each operation of the run phase, in order of completion, as 16 bytes: hash of the
   key, sizes, kind. dinomo-lab replays it through caches of other sizes and policies.
+  --timeline writes what was answered in each --interval-ms, warm-up included: unix_ms of its end,
+  seconds, ops, p50_us, p99_us, max_us, retries, failures.
 
 VERIFY
   Values carry their key, a version and a checksum. --verify checks each value read: whole, of this
@@ -178,6 +180,14 @@ void add_output(CLI::App& app, Settings& s) {
   app.add_option("--record", s.record_file,
                  "Also write each operation of the run phase to this file, 16 bytes each, for "
                  "dinomo-lab to replay; a file that is there is replaced")
+      ->group(group);
+  app.add_option("--timeline", s.timeline_file,
+                 "Also write a line of JSON for each interval to this file; one that is there is "
+                 "replaced")
+      ->group(group);
+  app.add_option("--interval-ms", s.interval_ms, "Time between progress lines, and of --timeline")
+      ->check(CLI::Range(50, 3'600'000))
+      ->capture_default_str()
       ->group(group);
   app.add_flag("-q,--quiet", s.quiet, "No progress lines")->group(group);
 }

@@ -37,6 +37,8 @@ struct Settings {
   bool no_stats = false;
   std::string json_file;
   std::string record_file;
+  std::string timeline_file;
+  uint32_t interval_ms = 1000;  // of progress lines and the timeline
 
   bool dpdk = false;  // an own port instead of kernel sockets
   std::string ip;     // of that port, with prefix

@@ -113,6 +113,36 @@ TEST_F(BenchTest, RecordsTheRunForTheLaboratory) {
   EXPECT_EQ(bench({"--record", "/no/such/directory/f"}).status, 2);
 }
 
+TEST_F(BenchTest, WritesATimelineOfEveryPhase) {
+  std::string directory = testing::TempDir() + "dinomo-timeline-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const std::string file = directory + "/timeline.jsonl";
+  last_phase(
+      {"--seconds", "0.3", "--warmup-seconds", "0.2", "--interval-ms", "50", "--timeline", file},
+      0);
+  std::ifstream lines(file);
+  uint64_t warming_up = 0;
+  uint64_t measured = 0;
+  uint64_t last_ms = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const json interval = json::parse(line, nullptr, false);
+    ASSERT_TRUE(interval.is_object()) << line;
+    if (interval["phase"] != "run") continue;
+    (interval["measuring"] ? measured : warming_up) += interval["ops"].get<uint64_t>();
+    EXPECT_GE(interval["unix_ms"], last_ms);
+    last_ms = interval["unix_ms"];
+    EXPECT_GT(interval["seconds"], 0);
+    EXPECT_GE(interval["max_us"], interval["p99_us"]);
+    EXPECT_GE(interval["p99_us"], interval["p50_us"]);
+    EXPECT_EQ(interval["failures"], 0);
+  }
+  EXPECT_GT(warming_up, 0u);
+  EXPECT_GT(measured, 0u);
+  std::filesystem::remove_all(directory);
+  EXPECT_EQ(bench({"--phase", "load", "--timeline", "/no/such/directory/f"}).status, 2);
+  EXPECT_EQ(bench({"--phase", "load", "--interval-ms", "1"}).status, 2);
+}
+
 TEST_F(BenchTest, OpenLoopReportsBothLatencies) {
   const json run = last_phase({"--rate", "2000", "--seconds", "0.5"}, 0);
   EXPECT_TRUE(run["kinds"]["read"].contains("latency_from_due_time"));

@@ -60,6 +60,7 @@ class Checks:
 
 
 class Cluster:
+    PREFIX = "dinomo-test-"  # of the name of its folder
     SERVER_IP = "10.77.0.2"
     CLIENT_IP = "10.77.0.1"
 
@@ -77,7 +78,7 @@ class Cluster:
         self.mtu = mtu  # of the link between client and KN
         self.ip6 = ip6  # the KN has an IPv6 address and no other
         self.lcores, self.memory_mb, self.pool_bytes, self.vdev = lcores, memory_mb, pool_bytes, vdev
-        self.directory = tempfile.mkdtemp(prefix="dinomo-test-")
+        self.directory = tempfile.mkdtemp(prefix=self.PREFIX)
         self.environment = {**os.environ, "RUNTIME_DIRECTORY": self.directory}
         tag = str(os.getpid())
         self.kn_ns, self.client_ns = f"dnk{tag}", f"dnc{tag}"
@@ -92,7 +93,7 @@ class Cluster:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self._make_network()
-        except Exception:
+        except BaseException:  # Ctrl-C as well
             self.close()
             raise
         return self

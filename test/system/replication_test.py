@@ -15,7 +15,7 @@ import sys
 import time
 
 from cluster import Checks, need_root
-from elastic_test import KnCluster
+from kn_cluster import KnCluster
 
 KNS = 3
 KEY = "key0"

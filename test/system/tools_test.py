@@ -23,7 +23,7 @@ import termios
 import time
 
 from cluster import Checks, need_root
-from elastic_test import KnCluster
+from kn_cluster import KnCluster
 from python_test import environment
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "usertools")
@@ -37,16 +37,6 @@ ALONE = ("unshare", "--mount", "bash", "-c", """for f in /run/dinomo* /var/run/d
     [ ! -d "$f" ] || mount -t tmpfs tmpfs "$f"
 done
 exec "$@" """, "alone")
-
-
-class Watched(KnCluster):
-    """Its KNs answer telemetry, each under a name of its own."""
-
-    def _start(self, name, command):
-        if name.startswith("kn"):
-            at = command.index("--no-telemetry")
-            command = [*command[:at], "--file-prefix", name, *command[at + 1:], "--warm-s", "1"]
-        super()._start(name, command)
 
 
 def tool(name, *arguments, folder=TOOLS):
@@ -252,7 +242,7 @@ def main():
         nothing_runs(check, folder)
     finally:
         shutil.rmtree(folder)
-    with Watched(os.path.abspath(arguments.build), KNS, pool_bytes="512m", telemetry=True) as c:
+    with KnCluster(os.path.abspath(arguments.build), KNS, ["--warm-s", "1"], pool_bytes="512m", telemetry=True) as c:
         with_a_cluster(c, check, captures)
     if arguments.captures and not check.failed:
         write_captures(arguments.captures, captures)
