@@ -223,7 +223,7 @@ void PoolMemory::stop_at_drain(uint64_t drains, bool power) noexcept {
 }
 
 void PoolMemory::drained() noexcept {
-  if (drains_left_ == 0) return;
+  if (drains_left_ == 0 || !running_) return;
   --drains_left_;
   if (drains_left_ != 0) return;
   kept_ = std::make_unique<Kept>();

@@ -58,6 +58,9 @@ class PoolMemory final : public pool::Space {
   /// A node stops between two of its instructions, not between two turns: at the `drains`-th drain
   /// from now on the state is kept (of a power failure if `power`), and stop() goes back to it.
   void stop_at_drain(uint64_t drains, bool power) noexcept;
+  /// Only while the node runs are drains counted: others are between two of its turns, from where
+  /// there is no way back, for others may see them before its next one.
+  void set_running(bool running) noexcept { running_ = running; }
   bool stopped() const noexcept { return kept_ != nullptr; }
   /// REQUIRES: stopped().
   void stop() noexcept;
@@ -84,6 +87,7 @@ class PoolMemory final : public pool::Space {
   std::unique_ptr<LinePersist> persist_;
   uint64_t drains_left_ = 0;  // until the state is kept; 0: it is not
   bool power_fails_ = false;
+  bool running_ = false;
   std::unique_ptr<Kept> kept_;
   std::vector<std::pair<pool::ObjectType, pool::SpaceObject>> objects_;
   std::map<uint64_t, uint64_t> holes_;  // offset and bytes of what was released, below used_

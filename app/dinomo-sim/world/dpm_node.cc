@@ -32,7 +32,9 @@ DpmNode::~DpmNode() {
 
 uint32_t DpmNode::turn() {
   if (target_ == nullptr) return 0;
+  memory_.set_running(true);
   const uint32_t work = service_->poll();
+  memory_.set_running(false);
   if (memory_.stopped()) {
     // It stopped within this turn: the rest of the turn never was, and nobody reaches it any more.
     memory_.stop();
@@ -52,9 +54,11 @@ Status DpmNode::start() {
   found_ = std::make_unique<dpm::CheckReport>();
   dpm::ServiceConfig config = options_.service;
   config.on_damage = into(found_.get());
+  memory_.set_running(true);
   auto service = dpm::Service::start(
       memory_, clock_, config,
       [this](const std::string& text) { environment_->say(options_.name, text); }, &why_);
+  memory_.set_running(false);
   if (!service) return service.error();
   if (memory_.stopped()) {
     memory_.stop();
