@@ -11,15 +11,18 @@ namespace dinomo::kn {
 
 namespace {
 
-constexpr uint32_t kCountBits = 7;
+constexpr uint32_t kCountBits = 5;
+constexpr uint32_t kIncarnationBits = 2;
 constexpr uint32_t kWorkerBits = 7;
 constexpr uint32_t kSlotBits = 10;
-constexpr uint32_t kBirthShift = kCountBits + kWorkerBits + kSlotBits;
+constexpr uint32_t kWorkerShift = kCountBits + kIncarnationBits;
+constexpr uint32_t kBirthShift = kWorkerShift + kWorkerBits + kSlotBits;
 static_assert(kBirthShift == 24 && ingress::kWorkersMax <= 1 << kWorkerBits);
 
 }  // namespace
 
-uint64_t SessionIssuer::next(uint64_t unix_ms, uint16_t kn_slot, uint16_t worker) noexcept {
+uint64_t SessionIssuer::next(uint64_t unix_ms, uint16_t kn_slot, uint16_t worker,
+                             uint32_t incarnation) noexcept {
   const uint64_t now_ms = unix_ms > kEpochUnixMs ? unix_ms - kEpochUnixMs : 1;
   if (now_ms > birth_ms_) {
     birth_ms_ = now_ms;
@@ -28,8 +31,9 @@ uint64_t SessionIssuer::next(uint64_t unix_ms, uint16_t kn_slot, uint16_t worker
     ++birth_ms_;
     count_ = 0;
   }
-  return birth_ms_ << kBirthShift | uint64_t{kn_slot} << (kCountBits + kWorkerBits) |
-         uint64_t{worker} << kCountBits | count_;
+  const uint32_t life = incarnation % (1U << kIncarnationBits);
+  return birth_ms_ << kBirthShift | uint64_t{kn_slot} << (kWorkerShift + kWorkerBits) |
+         uint64_t{worker} << kWorkerShift | uint64_t{life} << kCountBits | count_;
 }
 
 Sessions::Sessions(uint32_t sessions_max, uint32_t window)

@@ -34,12 +34,13 @@ namespace dinomo::kn {
 using pool::session_birth_ms;
 
 /// Makes the ids of one worker: none twice, as long as the date does not go backwards between two
-/// lives of a KN.
+/// lives of a KN. A process that was replaced at its slot, and does not know, may make ids at the
+/// same date as its successor: their incarnations differ.
 class SessionIssuer {
  public:
   static constexpr uint64_t kEpochUnixMs = pool::kSessionEpochUnixMs;
 
-  uint64_t next(uint64_t unix_ms, uint16_t kn_slot, uint16_t worker) noexcept;
+  uint64_t next(uint64_t unix_ms, uint16_t kn_slot, uint16_t worker, uint32_t incarnation) noexcept;
 
  private:
   uint64_t birth_ms_ = 0;

@@ -60,7 +60,7 @@ void Worker::serve_hello(const Request& r) noexcept {
   const bool own = r.session != 0 && (wanted->token == tokens_.make(r.session) ||
                                       cookies_.valid(peer, r.session, header.cookie));
   wire::HelloReply hello{};
-  hello.session = own ? r.session : issuer_.next(unix_ms_, kn_slot_, config_.worker);
+  hello.session = own ? r.session : issuer_.next(unix_ms_, kn_slot_, config_.worker, incarnation_);
   hello.cookie = cookies_.make(peer, hello.session);
   hello.token = tokens_.make(hello.session);
   hello.window = config_.session_window;

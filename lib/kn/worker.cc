@@ -257,6 +257,7 @@ void Worker::attach(const Attachment* attachment) noexcept {
       next_table_ = {};
       tokens_.set_pool(s.hash_seed, s.uuid);
       kn_slot_ = attachment->kn_slot;
+      incarnation_ = attachment->incarnation;
       log_status_.store(Status::kOk);
     } else {
       log_status_.store(Status::kUnreachable);

@@ -489,7 +489,8 @@ class Worker {
   SessionTokens tokens_;
   SourceBudget strangers_;
   SessionIssuer issuer_;
-  uint16_t kn_slot_ = 0;  // of the attachment, or of the last one
+  uint16_t kn_slot_ = 0;      // of the attachment, or of the last one
+  uint32_t incarnation_ = 0;  // likewise
   Sessions sessions_;
   std::unique_ptr<cache::Dac> dac_;
   std::atomic<uint64_t> cache_budget_wanted_;

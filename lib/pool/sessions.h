@@ -22,7 +22,7 @@ inline constexpr uint32_t kSessionProbe = 16;
 inline constexpr uint64_t kClockSlackMs = 5000;
 
 /// Session id (made by a KN at HELLO): birth in ms since 2020 (bits 24..63), KN slot (14..23),
-/// worker (7..13), count (0..6).
+/// worker (7..13), incarnation of the KN modulo 4 (5..6), count (0..4).
 inline constexpr uint64_t kSessionEpochUnixMs = 1'577'836'800'000;  // 2020-01-01
 inline constexpr uint64_t session_birth_ms(uint64_t session) noexcept { return session >> 24; }
 

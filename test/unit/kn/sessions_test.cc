@@ -39,15 +39,17 @@ TEST(SessionIssuer, NeverGivesAnIdTwice) {
   std::set<uint64_t> ids;
   SessionIssuer a;
   SessionIssuer b;
+  SessionIssuer replaced;  // at the slot of the first, which does not know
   uint64_t now_ms = unix_ms(5000);
   for (int i = 0; i < 2000; ++i) {
-    EXPECT_TRUE(ids.insert(a.next(now_ms, 3, 1)).second);
-    EXPECT_TRUE(ids.insert(b.next(now_ms, 3, 2)).second);
+    EXPECT_TRUE(ids.insert(a.next(now_ms, 3, 1, 8)).second);
+    EXPECT_TRUE(ids.insert(b.next(now_ms, 3, 2, 8)).second);
+    EXPECT_TRUE(ids.insert(replaced.next(now_ms, 3, 1, 7)).second);
     if (i % 300 == 0) --now_ms;  // the date is set back
   }
-  EXPECT_EQ(session_birth_ms(SessionIssuer().next(now_ms, 1023, 127)),
+  EXPECT_EQ(session_birth_ms(SessionIssuer().next(now_ms, 1023, 127, UINT32_MAX)),
             now_ms - SessionIssuer::kEpochUnixMs);
-  EXPECT_NE(SessionIssuer().next(0, 0, 0), 0u);  // a clock that was never set
+  EXPECT_NE(SessionIssuer().next(0, 0, 0, 0), 0u);  // a clock that was never set
 }
 
 TEST(Sessions, ARetryIsAnsweredFromTheFirstOutcome) {
