@@ -87,7 +87,7 @@ class HeavyHitters {
   uint64_t distinct() const noexcept {
     const size_t unset = kBits - seen_.count();
     const double share = static_cast<double>(unset == 0 ? 1 : unset) / kBits;
-    return static_cast<uint64_t>(-static_cast<double>(kBits) * std::log(share) + 0.5);
+    return static_cast<uint64_t>(std::llround(-static_cast<double>(kBits) * std::log(share)));
   }
 
   uint64_t random_;
