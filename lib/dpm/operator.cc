@@ -67,6 +67,7 @@ std::vector<ReplicatedReport> report_replicated(pool::Space& space, CellTable& c
     report.kns.assign(key.owners.begin(), key.owners.begin() + key.owner_count);
   }
   std::vector<ReplicatedReport> all;
+  all.reserve(keys.size());
   for (auto& [routing_hash, report] : keys) all.push_back(std::move(report));
   return all;
 }

@@ -27,7 +27,9 @@ Cluster::Cluster(const Scenario& s, uint64_t seed, Environment* environment)
   if (s.elastic == 0) {
     make_ring();
   } else {
-    for (uint64_t k = 0; k < std::min(s.replicated, s.keys); ++k) replicate(k, 0);
+    for (uint64_t k = 0; k < std::min(s.replicated, s.keys); ++k) {
+      if (!replicate(k, 0)) broken_ = "there is no cell for a replicated key";
+    }
   }
   for (uint16_t slot = 0; slot < static_cast<uint16_t>(s.kns); ++slot)
     add_kn(slot, "kn" + std::to_string(slot));

@@ -197,7 +197,8 @@ void Faults::replicate() {
                     (on ? "replicates key " : "dereplicates key ") + std::to_string(key));
   count(on ? "key replicated" : "key dereplicated");
   if (on) {
-    (void)cluster_->replicate(key, kns_wanted);
+    const bool has_cell = cluster_->replicate(key, kns_wanted).has_value();
+    if (!has_cell) environment_->say("operator", "there is no room for its cell");
   } else {
     cluster_->dereplicate(key);
   }
