@@ -63,8 +63,10 @@ struct Engine::Summary {
   }
 };
 
+/// REQUIRES: somebody has reported.
 Engine::Summary Engine::summarize(const Inputs& in) const {
   Summary s;
+  s.least_busy = s.busiest = &in.kns.front();
   double operations = 0;
   double weighted_us = 0;
   for (const KnReport& kn : in.kns) {
@@ -72,13 +74,11 @@ Engine::Summary Engine::summarize(const Inputs& in) const {
     weighted_us += static_cast<double>(kn.operations) * kn.average_us;
     if (kn.operations != 0) s.p99_us = std::max(s.p99_us, kn.p99_us);
     s.busy_mean += kn.busy_permille;
-    if (s.least_busy == nullptr || kn.busy_permille < s.least_busy->busy_permille) {
-      s.least_busy = &kn;
-    }
-    if (s.busiest == nullptr || kn.busy_permille > s.busiest->busy_permille) s.busiest = &kn;
+    if (kn.busy_permille < s.least_busy->busy_permille) s.least_busy = &kn;
+    if (kn.busy_permille > s.busiest->busy_permille) s.busiest = &kn;
   }
   if (operations != 0) s.average_us = weighted_us / operations;
-  if (!in.kns.empty()) s.busy_mean /= static_cast<double>(in.kns.size());
+  s.busy_mean /= static_cast<double>(in.kns.size());
   if (config_.slo_average_us != 0) s.excess = s.average_us / config_.slo_average_us;
   if (config_.slo_p99_us != 0) {
     s.excess = std::max(s.excess, static_cast<double>(s.p99_us) / config_.slo_p99_us);
