@@ -67,9 +67,9 @@ class SharedKeyTest : public testing::Test {
   }
 
   static constexpr std::string_view kKey = "hot";
+  std::deque<ring::Ring> rings_;  // the worker's until the world has ended
   EngineWorld world;
   ring::Ring start_;
-  std::deque<ring::Ring> rings_;
   uint16_t own_slot_ = 0;
   pool::GlobalAddress cell_;
 };
