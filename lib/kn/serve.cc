@@ -249,13 +249,11 @@ bool Worker::is_own(Request& r) noexcept {
       refuse_moving(r);
       return false;
     }
-    heat_.note(r.routing, r.hash);
     return shared == nullptr || !shared->is_writer || may_show(r, shared);
   }
   if (planted("owner-not-checked")) return true;
   // Also while the partition has no owner: the cell stays as the last one left it.
   if (shared != nullptr && shared->reads && r.operation.opcode == wire::Opcode::kGet) {
-    heat_.note(r.routing, r.hash);
     serve_shared_read(r, *shared);
     return false;
   }

@@ -43,7 +43,6 @@ Worker::Worker(const WorkerConfig& config, ingress::Queue* queue, Clock* clock, 
       ingress_(queue),
       clock_(clock),
       shared_(shared),
-      heat_(config.worker),
       unmerged_(config.unmerged_log2),
       partitions_(kPartitions),
       admission_(config.queue_wait_us),
@@ -123,7 +122,6 @@ uint32_t Worker::poll() noexcept {
   follow_index_root();
   follow_ring();
   follow_cache_budget();
-  heat_.follow();
 
   read_calendar();
   // Those that wait have come before those that come now.

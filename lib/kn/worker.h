@@ -48,7 +48,6 @@
 #include "log/unmerged.h"
 #include "pool/format.h"
 #include "ring/ring.h"
-#include "telemetry/heavy_hitters.h"
 
 struct rte_rcu_qsbr;
 
@@ -162,8 +161,6 @@ class Worker {
   }
   /// What it serves as of its last turn, for tests that run on its thread.
   const std::bitset<kPartitions>& served() const noexcept { return served_; }
-  /// Which keys are asked for most; the control lcore is its reader.
-  telemetry::HeavyHitters& heat_for_control() noexcept { return heat_; }
   /// kOk while the log can be written; otherwise the KN has to register again.
   Status log_status_for_control() const noexcept { return log_status_.load(); }
 
@@ -440,7 +437,6 @@ class Worker {
   Clock* clock_;
   Shared* shared_;
   WorkerStats stats_;
-  telemetry::HeavyHitters heat_;
   bool stats_unpublished_ = false;
   log::LogWriterCounters log_before_;  // of earlier attachments
   std::array<fabric::PurposeCounters, fabric::kPurposes> fabric_before_{};

@@ -411,8 +411,6 @@ bool run(const Options& o) {
       {"XXH3 8 B", [&] { return costs.xxh3(8); }, {}},
       {"XXH3 64 B", [&] { return costs.xxh3(64); }, {}},
       {"XXH3 1 KB", [&] { return costs.xxh3(1024); }, {}},
-      {"heat of a key, 50 keys", [&] { return costs.note_heat(50); }, {}},
-      {"heat of a key, 1M keys", [&] { return costs.note_heat(1'000'000); }, {}},
       {"exactly once, 1 client", [&] { return costs.claim_and_finish(1); }, {}},
       {"exactly once, 1000 clients", [&] { return costs.claim_and_finish(1000); }, {}},
   };

@@ -15,7 +15,6 @@
 
 #include "common/hash.h"
 #include "kn/sessions.h"
-#include "telemetry/heavy_hitters.h"
 
 namespace dinomo::bench {
 
@@ -96,21 +95,6 @@ class RawCosts {
     }
     const double spent = cpu_ns() - began;
     keep(new_ones);
-    return spent / static_cast<double>(operations_);
-  }
-
-  /// Noting an operation's key among those asked for most, of so many keys.
-  double note_heat(uint64_t keys) {
-    telemetry::HeavyHitters heat(1);
-    uint64_t x = last_ | 1;
-    const double began = cpu_ns();
-    for (uint64_t i = 0; i < operations_; ++i) {
-      x = x * 6364136223846793005u + 1442695040888963407u;
-      const uint64_t key = (x >> 33) % keys;
-      heat.note(key * 0x9e37'79b9'7f4a'7c15u, key);
-    }
-    const double spent = cpu_ns() - began;
-    keep(heat);
     return spent / static_cast<double>(operations_);
   }
 
