@@ -16,13 +16,6 @@ namespace dinomo::cli {
 namespace {
 
 using Steady = std::chrono::steady_clock;
-using namespace std::chrono_literals;
-
-constexpr auto kLookEvery = 100ms;
-
-int no_answer() {
-  return complain(kUnreachable, "dinomo-dpm does not answer: is it still starting, or stopping?");
-}
 
 /// What is to become of a slot, and how to see that it has.
 struct Wish {
@@ -96,10 +89,7 @@ int wait_until(const Settings& s, ControlSocket& dpm, const Wish& wish) {
     }
     const std::string waits = waits_for(*cluster, kn, wish);
     if (Steady::now() - began >= std::chrono::seconds(s.wait_s)) {
-      return complain(kUnreachable,
-                      fmt::format("after {} s it still waits for {}. What was asked for stays "
-                                  "written down; ask again to go on waiting",
-                                  s.wait_s, waits));
+      return still_waits(s, waits);
     }
     if (waits != said) std::cerr << "waiting for " << waits << '\n';
     said = waits;
@@ -140,6 +130,17 @@ void print_status(const Cluster& c) {
 }
 
 }  // namespace
+
+int no_answer() {
+  return complain(kUnreachable, "dinomo-dpm does not answer: is it still starting, or stopping?");
+}
+
+int still_waits(const Settings& s, const std::string& for_what) {
+  return complain(kUnreachable,
+                  fmt::format("after {} s it still waits for {}. What was asked for stays written "
+                              "down; ask again to go on waiting",
+                              s.wait_s, for_what));
+}
 
 int run_cluster_status(const Settings& s) {
   ControlSocket dpm;

@@ -3,6 +3,8 @@
 // wanted is written into the pool and stays there; waiting for it can be given up and done again.
 #pragma once
 
+#include <chrono>
+
 #include "settings.h"
 
 namespace dinomo::cli {
@@ -16,5 +18,10 @@ int run_cluster_remove(const Settings& s);
 int run_cluster_replicate(const Settings& s);
 int run_cluster_dereplicate(const Settings& s);
 int run_cluster_replicated(const Settings& s);
+
+// Of those that wait for what they have asked for.
+inline constexpr std::chrono::milliseconds kLookEvery{100};
+int no_answer();
+int still_waits(const Settings& s, const std::string& for_what);
 
 }  // namespace dinomo::cli

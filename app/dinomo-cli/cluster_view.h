@@ -14,7 +14,6 @@ namespace dinomo::cli {
 
 inline constexpr uint32_t kPartitionsInRing = 4096;
 inline constexpr uint16_t kNobody = 0xffff;
-inline constexpr uint32_t kReplicasMax = 16;  // KNs that can serve reads of a key
 
 struct Kn {
   uint32_t kn_slot = 0;

@@ -11,19 +11,13 @@
 
 #include "cluster_commands.h"
 #include "cluster_view.h"
+#include "wire/format.h"
 
 namespace dinomo::cli {
 
 namespace {
 
 using Steady = std::chrono::steady_clock;
-using namespace std::chrono_literals;
-
-constexpr auto kLookEvery = 100ms;
-
-int no_answer() {
-  return complain(kUnreachable, "dinomo-dpm does not answer: is it still starting, or stopping?");
-}
 
 /// As the ring has it; one that is not there is neither wanted nor listed.
 std::optional<ReplicatedKey> find(ControlSocket& dpm, const std::string& routing_hash) {
@@ -79,10 +73,7 @@ int ask_for(const Settings& s, const char* command, const std::string& parameter
     const char* const waits = cluster->led ? "the leader to change the ring"
                                            : "a KN that leads; a ring that is fixed has none";
     if (waited >= std::chrono::seconds(s.wait_s)) {
-      return complain(kUnreachable,
-                      fmt::format("after {} s it still waits for {}. What was asked for stays "
-                                  "written down; ask again to go on waiting",
-                                  s.wait_s, waits));
+      return still_waits(s, waits);
     }
     if (!said) std::cerr << "waiting for " << waits << '\n';
     said = true;
@@ -97,7 +88,7 @@ int run_cluster_replicate(const Settings& s) {
     const auto serving = static_cast<uint64_t>(std::ranges::count_if(
         cluster.kns, [](const Kn& kn) { return kn.active && kn.partitions != 0; }));
     const uint64_t wanted = s.kns_wanted == 0 ? serving : std::min<uint64_t>(s.kns_wanted, serving);
-    return !key.kns.empty() && key.kns.size() >= std::min<uint64_t>(wanted, kReplicasMax);
+    return !key.kns.empty() && key.kns.size() >= std::min<uint64_t>(wanted, wire::kReplicasMax);
   };
   return ask_for(s, "/dinomo/replicate", fmt::format("{}:{}", to_hex(s.key), s.kns_wanted),
                  reached);

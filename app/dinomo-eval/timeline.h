@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Throughput over time while the load and the KNs change, as JSON.
 //
-// When KNs come and go is a script: what is shown is what a change costs,
-// not how soon it is decided. Engines: `dinomo`, and `dinomo-n`, which is DINOMO with partitioned
-// data: a change of ownership moves the data of every key that changes hands, from KN to KN, and
-// nobody is served in the meantime. Thread rule: any thread, one timeline at a time on each.
+// When KNs come and go is a script: what is shown is what a change costs, not how soon it is
+// decided. Engines: `dinomo`, and `dinomo-n`, which is DINOMO with partitioned data: a change of
+// ownership moves the data of every key that changes hands, from KN to KN, and nobody is served in
+// the meantime. Thread rule: any thread, one timeline at a time on each.
 #pragma once
 
 #include <cstdint>

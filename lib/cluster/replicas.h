@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which keys the ring lists as replicated: those that have a cell (pool::IndirectionCell), which
-// the DPM gives out and takes back, for an operator. So the wish lies in
-// the pool, outlives leaders, and a key is never listed with a cell that is not its own; and as the
-// DPM takes a cell back before any leader can see that it did, no ring without a key comes into
-// force while readers believe its cell (the two rules of ring/ring.h).
+// the DPM gives out and takes back, for an operator. So the wish lies in the pool, outlives
+// leaders, and a key is never listed with a cell that is not its own; and as the DPM takes a cell
+// back before any leader can see that it did, no ring without a key comes into force while readers
+// believe its cell (the two rules of ring/ring.h).
 //
 // Pure. Thread rule: control lcore.
 #pragma once

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 from cluster import Checks, need_root
 from kn_cluster import KnCluster
@@ -20,7 +19,7 @@ from kn_cluster import KnCluster
 KNS = 3
 KEY = "key0"
 KEYS = 3
-LOOK_S = 1.0
+LOOK_MS = 2000  # there is a report every second
 
 
 class Operator:
@@ -45,10 +44,14 @@ def shared_reads(c, slots):
     return {slot: c.stats(f"kn{slot}")["kn"]["shared_reads"] for slot in slots}
 
 
+def uptimes(c, slots):
+    return {slot: c.stats(f"kn{slot}")["uptime_ms"] for slot in slots}
+
+
 def readers(c, slots):
-    """KNs that serve reads of a key that another one writes, within a while."""
-    before = shared_reads(c, slots)
-    time.sleep(LOOK_S + 1)  # stats are written every second
+    """KNs that serve reads of a key that another one writes, in the 2 s from one of their reports on."""
+    before, seen = shared_reads(c, slots), uptimes(c, slots)
+    c.wait_until(lambda: all(now >= seen[slot] + LOOK_MS for slot, now in uptimes(c, slots).items()), "reports of the KNs")
     after = shared_reads(c, slots)
     return {slot for slot in slots if after[slot] > before[slot]}
 

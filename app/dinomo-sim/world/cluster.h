@@ -57,8 +57,8 @@ class Cluster {
   bool may_have_given(const std::string& key, uint16_t log_id) const noexcept;
   std::map<std::string, uint64_t> coverage() const;
 
-  /// What an operator has the memory node do, which has to run: the key gets a
-  /// cell, which the leader lists, or has none any more.
+  /// What an operator has the memory node do, which has to run: the key gets a cell, which the
+  /// leader lists, or has none any more.
   Result<pool::GlobalAddress> replicate(uint64_t key, uint64_t kns_wanted);
   void dereplicate(uint64_t key);
 
