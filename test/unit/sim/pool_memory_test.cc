@@ -9,10 +9,16 @@
 namespace dinomo::sim {
 namespace {
 
+constexpr pool::PoolGeometry kSmall = {.kn_slots = 1,
+                                       .workers_per_kn = 1,
+                                       .session_count = 4,
+                                       .session_window = 4,
+                                       .segment_bytes = 128 * 1024};
+
 class StoppedNode : public testing::Test {
  protected:
   StoppedNode() : memory(uint64_t{8} << 20, 1) {
-    EXPECT_EQ(memory.format(pool::PoolGeometry{.segment_bytes = 128 * 1024}, 64, 1), Status::kOk);
+    EXPECT_EQ(memory.format(kSmall, 64, 1), Status::kOk);
   }
   uint64_t& word() {
     return memory.record<pool::PoolState>(memory.superblock().state_offset)->heartbeat;
@@ -20,7 +26,6 @@ class StoppedNode : public testing::Test {
   void write(uint64_t value) {
     word() = value;
     memory.persist().persist(&word(), sizeof value);
-    memory.persist().drain();
   }
 
   PoolMemory memory;
