@@ -13,8 +13,8 @@
 //             instead of all at once
 //
 //   budget    refusing costs time as well, over a kernel's port a good part of what serving costs.
-//             It gets an eighth of the worker's time, so that what is served never falls below
-//             7/8 of the most; when it is used up, the rest stays in the port, which drops what
+//             It gets a sixteenth of the worker's time, so that what is served never falls below
+//             15/16 of the most; when it is used up, the rest stays in the port, which drops what
 //             it has no place for at no cost to the worker
 //
 // Belongs to one worker; reads no clock. A few nanoseconds a turn, none a request that is served.
@@ -65,7 +65,7 @@ class Admission {
   uint64_t cost_ns() const noexcept { return cost_ns_; }
 
  private:
-  static constexpr uint64_t kShedShare = 8;
+  static constexpr uint64_t kShedShare = 16;
   static constexpr int64_t kBudgetNsMax = 1'000'000;
   static constexpr uint64_t kCostNsMin = 50;
   static constexpr uint64_t kCostNsMax = 1'000'000;

@@ -69,7 +69,7 @@ TEST(Admission, AppointmentsPassAndAreNeverFarAway) {
   EXPECT_EQ(a.refuse(0), Admission::kRetryUsMin);  // all of them have had theirs
 }
 
-TEST(Admission, RefusingGetsAnEighthOfTheTime) {
+TEST(Admission, RefusingGetsASixteenthOfTheTime) {
   Admission a(2000);
   uint64_t now = 1;
   uint64_t refusing = 0;
@@ -82,7 +82,7 @@ TEST(Admission, RefusingGetsAnEighthOfTheTime) {
       now += 3000;
     }
   }
-  EXPECT_NEAR(static_cast<double>(refusing) / static_cast<double>(now), 1.0 / 8, 0.01);
+  EXPECT_NEAR(static_cast<double>(refusing) / static_cast<double>(now), 1.0 / 16, 0.005);
 }
 
 TEST(Backlog, GivesInOrderWhatItTook) {
