@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "common/align.h"
+#include "dpm/pool_shares.h"
 #include "index/format.h"
 #include "index/index_writer.h"
 
@@ -91,7 +92,8 @@ pool::Persist& PoolMemory::persist() noexcept { return *persist_; }
 
 Status PoolMemory::format(const pool::PoolGeometry& geometry, uint64_t index_buckets,
                           uint64_t hash_seed) {
-  used_ = align_up<uint64_t>(kSuperblockOffset + pool::root_bytes(geometry), 4096);
+  root_end_ = align_up<uint64_t>(kSuperblockOffset + pool::root_bytes(geometry), 4096);
+  used_ = root_end_;
   const auto table =
       allocate(pool::ObjectType::kIndexTable, index_buckets * sizeof(index::Bucket), nullptr, 0);
   const auto overflow = allocate(pool::ObjectType::kOverflow,
@@ -116,6 +118,9 @@ Status PoolMemory::format(const pool::PoolGeometry& geometry, uint64_t index_buc
 Result<pool::SpaceObject> PoolMemory::allocate(pool::ObjectType type, uint64_t bytes,
                                                Prepare prepare, uint64_t prepared) noexcept {
   bytes = align_up<uint64_t>(bytes, kCacheLineBytes);
+  if (type == pool::ObjectType::kSegment && segments_left(bytes) == 0) {
+    return std::unexpected(Status::kNoSpace);
+  }
   const auto hole =
       std::ranges::find_if(holes_, [bytes](const auto& h) { return h.second >= bytes; });
   pool::SpaceObject object{used_, bytes};
@@ -167,9 +172,17 @@ uint64_t PoolMemory::free_bytes() const noexcept {
 }
 
 uint64_t PoolMemory::segments_left(uint64_t bytes) noexcept {
-  uint64_t segments = (bytes_ - used_) / bytes;
-  for (const auto& [offset, hole] : holes_) segments += hole / bytes;
-  return segments;
+  uint64_t room = (bytes_ - used_) / bytes;
+  for (const auto& [offset, hole] : holes_) room += hole / bytes;
+  // The real pool's tables and headers, which take more than a small simulated pool has, are not
+  // modelled: what segments leave alone is the index's share only.
+  const uint64_t first = record<pool::IndexRoot>(superblock().index_root_offset)->buckets_min;
+  const uint64_t kept =
+      root_end_ + std::max(first * sizeof(index::Bucket) * 5 / 4, dpm::index_share_bytes(bytes_));
+  const auto used = static_cast<uint64_t>(std::ranges::count(
+      objects_, pool::ObjectType::kSegment, [](const auto& o) { return o.first; }));
+  const uint64_t most = kept < bytes_ ? (bytes_ - kept) / bytes : 0;
+  return std::min(room, most > used ? most - used : 0);
 }
 
 std::vector<pool::SpaceObject> PoolMemory::objects(pool::ObjectType type) {
@@ -204,6 +217,7 @@ PowerFailure PoolMemory::lose_lines(std::byte* seen, std::byte* durable, uint64_
 std::unique_ptr<PoolMemory> PoolMemory::image() const {
   auto copy = std::make_unique<PoolMemory>(bytes_, 0);
   copy->used_ = used_;
+  copy->root_end_ = root_end_;
   copy->objects_ = objects_;
   copy->holes_ = holes_;
   std::memcpy(copy->volatile_, volatile_, used_);

@@ -46,6 +46,7 @@ class PoolMemory final : public pool::Space {
   Result<pool::SpaceObject> allocate(pool::ObjectType type, uint64_t bytes, Prepare prepare,
                                      uint64_t prepared_bytes) noexcept override;
   void release(uint64_t offset) noexcept override;
+  /// As many as leave the index its share of the pool (dpm/pool_shares.h).
   uint64_t segments_left(uint64_t bytes) noexcept override;
   std::vector<pool::SpaceObject> objects(pool::ObjectType type) override;
 
@@ -83,6 +84,7 @@ class PoolMemory final : public pool::Space {
   std::byte* durable_;
   const uint64_t bytes_;
   uint64_t used_ = 0;
+  uint64_t root_end_ = 0;  // behind the fixed records
   client::Random random_;
   std::unique_ptr<LinePersist> persist_;
   uint64_t drains_left_ = 0;  // until the state is kept; 0: it is not

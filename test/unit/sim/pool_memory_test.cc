@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "dpm/pool_shares.h"
 #include "pool/superblock.h"
 
 namespace dinomo::sim {
@@ -53,6 +54,25 @@ TEST_F(StoppedNode, IsNotStoppedBetweenItsTurns) {
   memory.set_running(true);
   write(2);
   EXPECT_TRUE(memory.stopped());
+}
+
+// Found by dinomo-sim, swarm seed 885: segments took the whole pool, and merges stood still for
+// want of an overflow bucket.
+TEST(PoolShares, SegmentsLeaveTheIndexItsShare) {
+  constexpr uint64_t kPoolBytes = uint64_t{8} << 20;
+  PoolMemory memory(kPoolBytes, 1);
+  ASSERT_EQ(memory.format(kSmall, 64, 1), Status::kOk);
+  const uint64_t left = memory.segments_left(kSmall.segment_bytes);
+  uint64_t given = 0;
+  while (memory.allocate(pool::ObjectType::kSegment, kSmall.segment_bytes, nullptr, 0)) ++given;
+  EXPECT_EQ(given, left);
+  EXPECT_GT(given, kPoolBytes / kSmall.segment_bytes * 3 / 4);
+  EXPECT_EQ(memory.segments_left(kSmall.segment_bytes), 0u);
+  const uint64_t first_bytes = 64 * sizeof(index::Bucket) * 2;  // table and overflow, at most
+  EXPECT_TRUE(memory.allocate(pool::ObjectType::kIndexTable,
+                              dpm::index_share_bytes(kPoolBytes) - first_bytes, nullptr, 0));
+  memory.release(memory.objects(pool::ObjectType::kSegment).front().offset);
+  EXPECT_EQ(memory.segments_left(kSmall.segment_bytes), 1u);
 }
 
 }  // namespace
