@@ -8,6 +8,8 @@
 #include <charconv>
 #include <set>
 
+#include "pool/format.h"
+
 namespace dinomo::eval {
 
 namespace {
@@ -47,7 +49,8 @@ constexpr CalibrationKnob kKnobs[] = {
     {"zipf_percent", &Calibration::zipf_percent, 0, 1000},
     {"warm_per_key", &Calibration::warm_per_key, 0, 1000},
     {"counted_per_key", &Calibration::counted_per_key, 1, 1000},
-    {"depth", &Calibration::depth, 1, 1000},
+    {"depth", &Calibration::depth, 1, 100'000},
+    {"replicated", &Calibration::replicated, 0, pool::kReplicatedKeysMax},
 };
 
 Status set(Calibration* calibration, const std::string& name, uint64_t value, std::string* why) {

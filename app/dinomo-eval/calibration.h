@@ -51,7 +51,8 @@ struct Calibration {
   uint64_t zipf_percent = 0;
   uint64_t warm_per_key = 0;  // operations for each key before anything is counted
   uint64_t counted_per_key = 0;
-  uint64_t depth = 0;  // operations that clients keep in flight for each thread of a KN
+  uint64_t depth = 0;       // operations that clients keep in flight, all together
+  uint64_t replicated = 0;  // keys, from the hottest on, that every KN may read
 
   uint64_t cpu(uint64_t ns) const noexcept { return ns * cpu_percent / 100; }
   uint64_t scaled_keys() const noexcept { return keys / scale; }

@@ -122,18 +122,21 @@ KnCounts since(const KnCounts& now, const KnCounts& was) noexcept {
           .misses = now.misses - was.misses,
           .absent = now.absent - was.absent,
           .joined = now.joined - was.joined,
+          .shared = now.shared - was.shared,
+          .elsewhere = now.elsewhere - was.elsewhere,
           .read_rts = now.read_rts - was.read_rts,
           .commits = now.commits - was.commits,
+          .cell_writes = now.cell_writes - was.cell_writes,
+          .refused = now.refused - was.refused,
           .bytes = now.bytes - was.bytes};
 }
 
 Status Run::run_dinomo(cache::Policy policy, ordered_json* result, std::string* why) {
-  const uint64_t in_flight = c_.depth * c_.kn_threads * point_.kns;
-  if (c_.scaled_keys() * c_.warm_per_key < kSettling * in_flight) {
+  if (c_.scaled_keys() * c_.warm_per_key < kSettling * c_.depth) {
     *why = fmt::format(
         "{} operations in flight have not settled before they are counted: a larger "
         "warm_per_key, or a smaller scale",
-        in_flight);
+        c_.depth);
     return Status::kInvalid;
   }
   DinomoCluster cluster(&environment_, c_,
@@ -158,15 +161,18 @@ Status Run::run_dinomo(cache::Policy policy, ordered_json* result, std::string* 
       common({.fabric_bytes = n.bytes,
               .kn_busy_ns = std::accumulate(busy_ns.begin(), busy_ns.end(), uint64_t{0})});
   j["busiest_thread_used"] = share(std::ranges::max(busy_ns), load_.counted_ns());
-  j["rts_per_op"] = share(n.read_rts + n.commits, n.gets + n.puts);
+  j["rts_per_op"] = share(n.read_rts + n.commits + n.cell_writes, n.gets + n.puts);
   j["rts_per_get"] = share(n.read_rts, n.gets);
   j["entries_per_commit"] = share(n.puts, n.commits);
-  j["rts_per_put"] = share(n.commits, n.puts);
+  j["rts_per_put"] = share(n.commits + n.cell_writes, n.puts);
+  j["refused"] = n.refused;
   j["gets"] = {{"value", share(n.value_hits, n.gets)},
                {"joined", share(n.joined, n.gets)},
                {"shortcut", share(n.shortcut_hits, n.gets)},
                {"unmerged", share(n.unmerged_hits, n.gets)},
-               {"miss", share(n.misses, n.gets)}};
+               {"miss", share(n.misses, n.gets)},
+               {"shared", share(n.shared, n.gets)},
+               {"elsewhere", share(n.elsewhere, n.gets)}};
   const dpm::ServiceStats dpm = cluster.dpm();
   j["merge_cpu_used"] = share((dpm.merged_entries - merged) * c_.cpu(c_.merge_ns),
                               load_.counted_ns() * c_.dpm_threads);

@@ -155,7 +155,7 @@ bool Director::prepare() {
   for (uint16_t k = 0; k < kKnsFirst; ++k) kns_.push_back(k);
   const ring::Owners owners = targets(kns_);
   if (!wait([&] { return settled(owners); })) return give_up("the KNs did not divide the ring");
-  const auto in_flight = static_cast<uint32_t>(c_.depth * c_.kn_threads * kKnsFirst);
+  const auto in_flight = static_cast<uint32_t>(c_.depth);
   const uint32_t depth = std::max<uint32_t>(in_flight / kClientNodes, 1);
   for (uint32_t n = 0; n < kClientNodes; ++n) cluster_.add_client(depth, traffic_.source(n));
   if (timeline_.moves_data) cluster_.add_client(in_flight, &mover_);

@@ -12,12 +12,12 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SMALL = ["--set", "scale=512", "--set", "depth=4"]  # more in flight is refused at the hottest key
+SMALL = ["--set", "scale=512"]
 SMALLEST = ["--set", "scale=2560", "--set", "warm_per_key=20", "--set", "counted_per_key=8"]
 
 
 def many_kns(bytes_per_us, verb_ns):
-    return ["scaling.py", "--kns", "16,32,64", "--engines", "dinomo,clover", "--reads", "100,50", *SMALL,
+    return ["scaling.py", "--kns", "16,32,64", "--engines", "dinomo,dinomo-r,clover", "--reads", "100,50", *SMALL,
             "--set", f"bytes_per_us={bytes_per_us}", "--set", f"verb_ns={verb_ns}"]
 
 
@@ -25,6 +25,8 @@ def many_kns(bytes_per_us, verb_ns):
 PARTS = {
     "scaling": ["scaling.py"],
     "sensitivity": ["scaling.py", "--sensitivity", *SMALLEST],
+    "load-balancing": ["scaling.py", "--replicated", "0,1,4,16", "--kns", "4,16", "--reads", "100", "--set", "zipf_percent=200",
+                       "--set", "scale=512"],
     "many-kns-56g": many_kns(6_000, 38),
     "many-kns-100g": many_kns(12_500, 10),
     "many-kns-400g": many_kns(50_000, 5),

@@ -23,7 +23,7 @@ STYLE = (("dinomo", "DINOMO", "#d55e00"), ("dinomo-n", "DINOMO-N", "#0072b2"))
 # A failure has to be longer than a lease, which is a second.
 SECOND_US = {"elasticity": 10_000, "failure": 50_000}
 # The paper's Zipf; few threads and operations in flight, so that three seconds are some millions of operations.
-SETS = ("zipf_percent=50", "kn_threads=2", "depth=8")
+SETS = ("zipf_percent=50", "kn_threads=2", "depth=64")
 PAPER_GB = 32
 
 
@@ -120,7 +120,7 @@ def main():
     options = parser.parse_args()
     options.seconds_us = dict(SECOND_US)
     if options.smoke:
-        options.sets += ["scale=2560", "kn_threads=1", "depth=2"]
+        options.sets += ["scale=2560", "kn_threads=1", "depth=8"]
         options.seconds_us = {"elasticity": 1_000, "failure": 30_000}
     if options.source:
         with open(options.source, encoding="utf-8") as file:

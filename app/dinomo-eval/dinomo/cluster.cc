@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <bit>
 
+#include "app/dinomo-bench/zipf.h"
+#include "common/hash.h"
+
 namespace dinomo::eval {
 
 namespace {
@@ -41,8 +44,13 @@ KnCounts counts_of(const kn::WorkerStats& s) noexcept {
   c.misses = s.misses.get();
   c.absent = s.absent.get();
   c.joined = s.joined.get();
-  c.read_rts = s.shortcut_rts.get() + s.unmerged_rts.get() + s.miss_rts.get() + s.absent_rts.get();
+  c.shared = s.shared_reads.get();
+  c.elsewhere = s.shared_elsewhere.get();
+  c.read_rts = s.shortcut_rts.get() + s.unmerged_rts.get() + s.miss_rts.get() + s.absent_rts.get() +
+               s.shared_rts.get() + c.elsewhere;
   c.commits = s.commits.get();
+  c.cell_writes = s.cell_writes.get();
+  c.refused = s.shed.get() + s.refused_busy.get() + s.refused_owner.get();
   for (const auto& b : s.bytes) c.bytes += b.get();
   return c;
 }
@@ -58,14 +66,15 @@ DinomoCluster::DinomoCluster(world::Environment* environment, const Calibration&
     return;
   }
   make_dpm();
+  if (broken_.empty()) install_cells();
   if (!broken_.empty()) return;
   if (config.ownership == Ownership::kFixed) make_ring();
   for (uint32_t k = 0; k < config.kns; ++k) make_kn(static_cast<uint16_t>(k));
 }
 
 void DinomoCluster::add_clients(Source* source) {
-  const uint64_t in_flight = calibration_.depth * calibration_.kn_threads * config_.kns;
-  const auto depth = static_cast<uint32_t>(std::max<uint64_t>(in_flight / kClientNodes, 1));
+  const auto depth =
+      static_cast<uint32_t>(std::max<uint64_t>(calibration_.depth / kClientNodes, 1));
   for (uint32_t n = 0; n < kClientNodes; ++n) add_client(depth, source);
 }
 
@@ -101,9 +110,29 @@ void DinomoCluster::make_dpm() {
   if (!ok(dpm_->start())) broken_ = "the memory node does not start: " + dpm_->why();
 }
 
+/// As an operator asks for it. A leader would list these keys by itself.
+void DinomoCluster::install_cells() {
+  const uint64_t keys = calibration_.scaled_keys();
+  const bench::Scramble scramble(keys);
+  const uint64_t seed = dpm_->memory().superblock().hash_seed;
+  for (uint64_t rank = 0; rank < std::min(calibration_.replicated, keys); ++rank) {
+    const uint64_t key = scramble(rank);
+    const uint64_t routing = routing_hash(object_bytes(key));
+    const uint64_t hash = key_hash(object_bytes(key), seed);
+    const auto cell = dpm_->service().cells().install(hash, routing, 0);
+    if (!cell) {
+      broken_ = "there is no cell for a replicated key: a smaller scale, or a larger pool_mib";
+      return;
+    }
+    replicated_.push_back({.routing_hash = routing, .cell = cell->word(), .kns_wanted = 0});
+  }
+  std::ranges::sort(replicated_, {}, &cluster::WantedKey::routing_hash);
+}
+
 void DinomoCluster::make_ring() {
   ring::Ring ring;
   ring.version = 1;
+  std::vector<ring::Member> members;
   for (uint32_t p = 0; p < ring.owner.size(); ++p)
     ring.owner[p] = static_cast<uint16_t>(p % config_.kns);
   for (uint32_t kn = 0; kn < config_.kns; ++kn) {
@@ -111,7 +140,9 @@ void DinomoCluster::make_ring() {
     members_.push_back({ingress::parse_address(ip_of_kn(slot))->address, slot, wire::kDefaultPort,
                         static_cast<uint16_t>(calibration_.kn_threads),
                         static_cast<uint16_t>(pool::KnState::kActive)});
+    members.push_back({.kn_slot = slot});
   }
+  ring.replicated = cluster::list_replicated(replicated_, ring, members);
   sim::PoolMemory& memory = dpm_->memory();
   const uint64_t at = memory.superblock().ring_offset + sizeof(pool::RingRecord);
   store(memory.memory().data() + at, ring::to_record(ring));  // odd versions: the second place
@@ -169,7 +200,9 @@ uint32_t DinomoCluster::turn(kn::Worker* worker) {
   const uint64_t hits = now.value_hits + now.joined - was.value_hits - was.joined;
   const uint64_t shortcuts =
       now.shortcut_hits + now.unmerged_hits - was.shortcut_hits - was.unmerged_hits;
-  const uint64_t misses = now.misses + now.absent - was.misses - was.absent;
+  // Through a cell it takes two reads, as a miss.
+  const uint64_t misses = now.misses + now.absent + now.shared + now.elsewhere - was.misses -
+                          was.absent - was.shared - was.elsewhere;
   const uint64_t requests = stats.requests.get();
   const uint64_t ns = (requests - charged.requests) * c.datagram_ns + hits * c.get_value_ns +
                       shortcuts * c.get_shortcut_ns + misses * c.get_miss_ns +
@@ -194,8 +227,12 @@ KnCounts DinomoCluster::counts() const noexcept {
       all.misses += c.misses;
       all.absent += c.absent;
       all.joined += c.joined;
+      all.shared += c.shared;
+      all.elsewhere += c.elsewhere;
       all.read_rts += c.read_rts;
       all.commits += c.commits;
+      all.cell_writes += c.cell_writes;
+      all.refused += c.refused;
       all.bytes += c.bytes;
     }
   }

@@ -11,6 +11,7 @@
 #include "app/dinomo-eval/calibration.h"
 #include "app/dinomo-eval/dinomo/client.h"
 #include "cache/dac.h"
+#include "cluster/replicas.h"
 #include "ring/ring.h"
 #include "world/dpm_node.h"
 #include "world/kn_node.h"
@@ -23,9 +24,12 @@ inline constexpr uint32_t kClientNodes = 8;  // of the paper
 struct KnCounts {
   uint64_t gets = 0, puts = 0;
   uint64_t value_hits = 0, shortcut_hits = 0, unmerged_hits = 0, misses = 0, absent = 0, joined = 0;
-  uint64_t read_rts = 0;  // of shortcut hits, unmerged hits, misses and absent keys
-  uint64_t commits = 0;
-  uint64_t bytes = 0;  // over the fabric, one way or the other
+  // Of replicated keys: through their cell, and those that were sent on to the owner.
+  uint64_t shared = 0, elsewhere = 0;
+  uint64_t read_rts = 0;  // of all of these
+  uint64_t commits = 0, cell_writes = 0;
+  uint64_t refused = 0;  // asked too much of, or by a client that has another ring
+  uint64_t bytes = 0;    // over the fabric, one way or the other
 };
 
 enum class Ownership : uint8_t {
@@ -46,7 +50,7 @@ class DinomoCluster {
   DinomoCluster(world::Environment* environment, const Calibration& calibration,
                 const DinomoConfig& config);
 
-  /// The published experiment's clients, depth of the calibration for each KN thread.
+  /// The published experiment's clients, which share the calibration's depth.
   void add_clients(Source* source);
   /// One more client node.
   void add_client(uint32_t depth, Source* source);
@@ -78,6 +82,7 @@ class DinomoCluster {
   };
 
   void make_dpm();
+  void install_cells();
   void make_ring();
   void make_kn(uint16_t slot);
   uint32_t turn(kn::Worker* worker);
@@ -86,6 +91,7 @@ class DinomoCluster {
   const Calibration calibration_;
   const DinomoConfig config_;
   std::vector<wire::KnRecord> members_;
+  std::vector<cluster::WantedKey> replicated_;  // by routing hash
   std::unique_ptr<world::DpmNode> dpm_;
   std::unordered_map<kn::Worker*, Charged> charged_;
   std::vector<std::unique_ptr<world::KnNode>> kns_;

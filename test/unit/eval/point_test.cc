@@ -44,6 +44,34 @@ TEST(Point, ReadsThatTheCacheHoldsCostDinomoNothingAndCloverOneRoundTrip) {
   EXPECT_EQ(theirs["rts_per_op"], 1);
 }
 
+/// What one owner has to answer alone, all KNs answer then, each GET in two round trips.
+TEST(Point, GetsOfAReplicatedKeySpreadOverTheKns) {
+  Calibration c = small_calibration();
+  c.zipf_percent = 200;  // six of ten operations are for one key
+  c.depth = 256;
+  c.warm_per_key = 10;
+  const Point point{.engine = "dinomo", .kns = 8, .read_percent = 100};
+  const auto alone = run(c, point);
+  EXPECT_EQ(alone["gets"]["shared"], 0);
+  c.replicated = 1;
+  const auto spread = run(c, point);
+  EXPECT_GT(spread["gets"]["shared"].get<double>() + spread["gets"]["joined"].get<double>(), 0.4);
+  EXPECT_EQ(spread["gets"]["elsewhere"], 0);
+  EXPECT_GT(spread["rts_per_op"], alone["rts_per_op"]);
+  EXPECT_GT(spread["mops_per_s"], 1.3 * alone["mops_per_s"].get<double>());
+}
+
+TEST(Point, APutOfAReplicatedKeyWritesItsCellToo) {
+  Calibration c = small_calibration();
+  c.depth = 1;  // of each client one operation at a time
+  const Point point{.engine = "dinomo", .kns = 2, .read_percent = 0};
+  const double alone = run(c, point)["rts_per_put"];
+  c.replicated = 256;
+  const double replicated = run(c, point)["rts_per_put"];
+  EXPECT_GT(replicated, alone * 1.2);
+  EXPECT_LE(replicated, 2);
+}
+
 TEST(Point, APutCostsDinomoAtMostOneRoundTripAndCloverTwo) {
   const auto ours = run(small_calibration(), {.engine = "dinomo", .kns = 1, .read_percent = 0});
   EXPECT_LE(ours["rts_per_put"], 1);

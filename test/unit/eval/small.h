@@ -26,7 +26,7 @@ inline Calibration small_calibration() {
   c.zipf_percent = 99;
   c.warm_per_key = 2;
   c.counted_per_key = 2;
-  c.depth = 8;
+  c.depth = 32;
   return c;
 }
 

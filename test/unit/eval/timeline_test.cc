@@ -13,7 +13,7 @@ Calibration small_timeline() {
   Calibration c = small_calibration();
   c.keys = 500;
   c.zipf_percent = 50;
-  c.depth = 1;
+  c.depth = 8;
   // Slow, so that virtual seconds are not many operations.
   c.get_value_ns = c.get_shortcut_ns = c.get_miss_ns = c.put_ns = 30'000;
   return c;
