@@ -36,9 +36,10 @@ class DemoCluster(KnCluster):
     PREFIX = "dinomo-quickstart-"
 
     def partitions(self, slot):
-        """As the ring in the pool has it: its own statistics are a second old."""
+        """As the ring in the pool has it: its own statistics are a second old. 0 while that cannot be told: it is being written."""
         with Node(self.control) as dpm:
-            return sum(kn["partitions"] for kn in dpm.ask("/dinomo/cluster")["kns"] if kn["kn_slot"] == slot)
+            report = dpm.ask("/dinomo/cluster") or {"kns": []}
+        return sum(kn["partitions"] for kn in report["kns"] if kn["kn_slot"] == slot)
 
     def show_logs(self):
         """The end of each log, to stderr."""
