@@ -188,7 +188,8 @@ int run_cluster_ring(const Settings& s) {
     std::cout << json{{"status", "ok"},
                       {"ring_version", ring->version},
                       {"owner", ring->owner},
-                      {"moving", ring->moving}}
+                      {"moving", ring->moving},
+                      {"pinned", ring->pinned}}
                      .dump()
               << '\n';
     return kOk;

@@ -18,6 +18,9 @@ int run_cluster_remove(const Settings& s);
 int run_cluster_replicate(const Settings& s);
 int run_cluster_dereplicate(const Settings& s);
 int run_cluster_replicated(const Settings& s);
+int run_cluster_pin(const Settings& s);
+int run_cluster_unpin(const Settings& s);
+int run_cluster_pinned(const Settings& s);
 
 // Of those that wait for what they have asked for.
 inline constexpr std::chrono::milliseconds kLookEvery{100};

@@ -111,6 +111,19 @@ std::optional<std::vector<ReplicatedKey>> look_at_replicated(ControlSocket& dpm)
   }
 }
 
+std::optional<std::vector<Pin>> look_at_pins(ControlSocket& dpm) {
+  std::vector<Pin> pins;
+  for (;;) {
+    const auto page = dpm.ask("/dinomo/pinned", std::to_string(pins.size()));
+    if (!page.is_object()) return std::nullopt;
+    for (const auto& pin : page.at("pins")) {
+      pins.push_back(
+          {.first = pin.at("first"), .count = pin.at("count"), .kn_slot = pin.at("kn_slot")});
+    }
+    if (!page.at("more").get<bool>()) return pins;
+  }
+}
+
 std::optional<RingTable> look_at_ring(ControlSocket& dpm) {
   for (int i = 0; i < kTriesMax; ++i) {
     RingTable ring;
@@ -122,6 +135,7 @@ std::optional<RingTable> look_at_ring(ControlSocket& dpm) {
       ring.version = page.at("ring_version");
       for (const auto& owner : page.at("owner")) ring.owner.push_back(owner);
       for (const auto& p : page.at("moving")) ring.moving.push_back(p);
+      for (const auto& p : page.at("pinned")) ring.pinned.push_back(p);
     }
     if (same) return ring;
   }

@@ -50,7 +50,8 @@ struct Cluster {
 struct RingTable {
   uint64_t version = 0;
   std::vector<uint16_t> owner;
-  std::vector<uint32_t> moving;
+  std::vector<uint32_t> moving;  // in order, as `pinned`
+  std::vector<uint32_t> pinned;
 };
 
 /// A key that several KNs are to serve reads of.
@@ -61,7 +62,15 @@ struct ReplicatedKey {
   std::vector<uint16_t> kns;  // that the ring lists
 };
 
+/// A run of partitions that are wanted at one KN.
+struct Pin {
+  uint32_t first = 0;
+  uint32_t count = 0;
+  uint32_t kn_slot = 0;
+};
+
 /// nullopt: no answer.
+std::optional<std::vector<Pin>> look_at_pins(ControlSocket& dpm);
 std::optional<std::vector<ReplicatedKey>> look_at_replicated(ControlSocket& dpm);
 
 /// One look; nullopt: no answer.

@@ -168,6 +168,18 @@ void add_cluster(CLI::App& app, Settings& s, std::vector<Command>* commands) {
   add_keyed("dereplicate", "Let one KN serve KEY again", run_cluster_dereplicate);
   add("replicated", "Show which keys several KNs serve, by their routing hash",
       run_cluster_replicated);
+  const auto add_partitions = [&](const char* name, const char* help, int (*run)(const Settings&)) {
+    CLI::App* const sub = add(name, help, run);
+    sub->add_option("PARTITIONS", s.partitions, "PARTITION or FIRST-LAST, from 0 to 4095")
+        ->required();
+    return sub;
+  };
+  add_partitions("pin", "Let a KN have partitions, whenever it is there", run_cluster_pin)
+      ->add_option("KN_SLOT", s.kn_slot, "Its slot, as status tells it")
+      ->required()
+      ->check(CLI::Range(0, 65'535));
+  add_partitions("unpin", "Let partitions go where the ring has a place", run_cluster_unpin);
+  add("pinned", "Show which partitions are pinned", run_cluster_pinned);
 }
 
 int check_key(bool hex, std::string* key) {

@@ -43,9 +43,9 @@ OUTPUT
 
 CLUSTER
   `cluster` talks to dinomo-dpm on its machine, by its telemetry socket: who may write to that may
-  steer the cluster, clients on the network may not. `drain`, `add` and `remove` write down in the
-  pool what is wanted of a KN slot, and wait until it is so: saying it twice is no harm, and it holds
-  for whoever takes the slot later. Giving up to wait (--wait-s) takes nothing back.
+  steer the cluster, clients on the network may not. `drain`, `add`, `remove` and `pin` write down in
+  the pool what is wanted of a KN slot, and wait until it is so: saying it twice is no harm, and it
+  holds for whoever takes the slot later. Giving up to wait (--wait-s) takes nothing back.
 
 EXIT STATUS
   0  done

@@ -42,6 +42,7 @@ struct Settings {
   uint32_t kn_slot = 0;
   uint32_t wait_s = 30;
   bool force = false;
+  std::string partitions;   // one, or the first and the last
   uint32_t kns_wanted = 0;  // that are to serve reads of a key; 0: all
 };
 

@@ -72,14 +72,17 @@ json answer_ring(pool::Space& space, uint64_t from) {
   const auto end = static_cast<uint32_t>(std::min<uint64_t>(from + kRingPartitions, kPartitions));
   json owners = json::array();
   json moving = json::array();
+  json pinned = json::array();
   for (auto p = static_cast<uint32_t>(from); p < end; ++p) {
     owners.push_back(ring.owner[p]);
     if (ring.moving[p]) moving.push_back(p);
+    if (ring.pinned[p]) pinned.push_back(p);
   }
   return {{"ring_version", ring.version},
           {"from", from},
           {"owner", std::move(owners)},
-          {"moving", std::move(moving)}};
+          {"moving", std::move(moving)},
+          {"pinned", std::move(pinned)}};
 }
 
 json answer_want(pool::Space& space, std::string_view parameter) {
@@ -150,6 +153,52 @@ json answer_replicate(pool::Space& space, dpm::CellTable& cells, std::string_vie
   return {{"done", why.empty()}, {"why", why}, {"routing_hash", hash}};
 }
 
+json answer_pinned(dpm::PinTable& pins, uint64_t from) {
+  json runs = json::array();
+  const std::vector<dpm::Pin> all = pins.pinned();
+  const uint64_t end = std::min<uint64_t>(from + kPinnedRuns, all.size());
+  for (uint64_t n = from; n < end; ++n) {
+    runs.push_back({{"first", all[n].first}, {"count", all[n].count}, {"kn_slot", all[n].kn_slot}});
+  }
+  return {{"pins", std::move(runs)}, {"more", end < all.size()}};
+}
+
+/// Numbers between colons, as many as are expected.
+template <size_t N>
+std::optional<std::array<uint64_t, N>> parse_numbers(std::string_view text) {
+  std::array<uint64_t, N> numbers{};
+  for (size_t i = 0; i < N; ++i) {
+    const size_t colon = text.find(':');
+    const std::optional<uint64_t> number = parse_decimal(text.substr(0, colon));
+    if (!number || (colon == std::string_view::npos) != (i + 1 == N)) return std::nullopt;
+    numbers[i] = *number;
+    if (i + 1 != N) text.remove_prefix(colon + 1);
+  }
+  return numbers;
+}
+
+json answer_pin(pool::Space& space, dpm::PinTable& pins, std::string_view parameter) {
+  const auto n = parse_numbers<3>(parameter);
+  if (!n || std::ranges::any_of(*n, [](uint64_t v) { return v > UINT16_MAX; })) return nullptr;
+  const auto [first, count, slot] = *n;
+  const std::string why = dpm::pin(
+      space, pins,
+      {static_cast<uint32_t>(first), static_cast<uint32_t>(count), static_cast<uint16_t>(slot)});
+  if (why.empty()) {
+    spdlog::info("an operator wants {} partitions from {} on at KN slot {}", count, first, slot);
+  }
+  return {{"done", why.empty()}, {"why", why}};
+}
+
+json answer_unpin(dpm::PinTable& pins, std::string_view parameter) {
+  const auto n = parse_numbers<2>(parameter);
+  if (!n) return nullptr;
+  const auto [first, count] = *n;
+  const std::string why = dpm::unpin(pins, first, count);
+  if (why.empty()) spdlog::info("an operator unpins {} partitions from {} on", count, first);
+  return {{"done", why.empty()}, {"why", why}};
+}
+
 }  // namespace
 
 const std::vector<TelemetryCommand>& cluster_commands() {
@@ -160,20 +209,27 @@ const std::vector<TelemetryCommand>& cluster_commands() {
       {"/dinomo/replicated", "Replicated keys. Parameter: the first one, or none"},
       {"/dinomo/replicate", "Has several KNs serve reads of a key. Parameter: hex key[:KNs]"},
       {"/dinomo/dereplicate", "Has one KN serve a key again. Parameter: hex key"},
+      {"/dinomo/pinned", "Pinned partitions. Parameter: the first run, or none"},
+      {"/dinomo/pin", "Wants partitions at a KN. Parameter: PARTITION:COUNT:SLOT"},
+      {"/dinomo/unpin", "Wants partitions anywhere. Parameter: PARTITION:COUNT"},
   };
   return commands;
 }
 
-nlohmann::json answer_cluster(pool::Space& space, dpm::CellTable& cells, std::string_view command,
+nlohmann::json answer_cluster(pool::Space& space, dpm::Service& service, std::string_view command,
                               std::string_view parameter) {
+  dpm::CellTable& cells = service.cells();
   if (command == "/dinomo/replicate") return answer_replicate(space, cells, parameter, true);
   if (command == "/dinomo/dereplicate") return answer_replicate(space, cells, parameter, false);
   if (command == "/dinomo/want") return answer_want(space, parameter);
+  if (command == "/dinomo/pin") return answer_pin(space, service.pins(), parameter);
+  if (command == "/dinomo/unpin") return answer_unpin(service.pins(), parameter);
   const std::optional<uint64_t> from = parameter.empty() ? 0 : parse_decimal(parameter);
   if (!from) return nullptr;
   if (command == "/dinomo/cluster") return answer_report(space, *from);
   if (command == "/dinomo/ring") return answer_ring(space, *from);
   if (command == "/dinomo/replicated") return answer_replicated(space, cells, *from);
+  if (command == "/dinomo/pinned") return answer_pinned(service.pins(), *from);
   return nullptr;
 }
 

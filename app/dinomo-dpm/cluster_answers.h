@@ -8,6 +8,9 @@
 //   /dinomo/replicated[,N]             keys that are replicated: kReplicatedKeys from the N-th on
 //   /dinomo/replicate,KEY[:KNS]        KEY in hexadecimal, to be read at so many KNs; 0: all
 //   /dinomo/dereplicate,KEY
+//   /dinomo/pinned[,N]                 runs of pinned partitions: kPinnedRuns from the N-th on
+//   /dinomo/pin,PARTITION:COUNT:SLOT
+//   /dinomo/unpin,PARTITION:COUNT
 //
 // Thread rule: service thread.
 #pragma once
@@ -17,7 +20,7 @@
 #include <vector>
 
 #include "app/common/telemetry.h"
-#include "dpm/cell_table.h"
+#include "dpm/service.h"
 #include "pool/space.h"
 
 namespace dinomo::app {
@@ -25,11 +28,12 @@ namespace dinomo::app {
 inline constexpr size_t kClusterKns = 32;  // an answer has to fit into 16 KiB
 inline constexpr uint32_t kRingPartitions = 1024;
 inline constexpr size_t kReplicatedKeys = 64;
+inline constexpr size_t kPinnedRuns = 128;
 
 const std::vector<TelemetryCommand>& cluster_commands();
 
 /// Null: the command or its parameter makes no sense.
-nlohmann::json answer_cluster(pool::Space& space, dpm::CellTable& cells, std::string_view command,
+nlohmann::json answer_cluster(pool::Space& space, dpm::Service& service, std::string_view command,
                               std::string_view parameter);
 
 }  // namespace dinomo::app

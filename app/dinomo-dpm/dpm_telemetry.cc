@@ -44,9 +44,8 @@ nlohmann::json DpmTelemetry::on_service_thread(Question question) {
 nlohmann::json DpmTelemetry::answer_own(std::string_view command, std::string_view parameter) {
   const auto known = [&](const TelemetryCommand& c) { return command == c.name; };
   if (std::ranges::none_of(cluster_commands(), known)) return nullptr;
-  return on_service_thread([&](dpm::Service& service) {
-    return answer_cluster(space_, service.cells(), command, parameter);
-  });
+  return on_service_thread(
+      [&](dpm::Service& service) { return answer_cluster(space_, service, command, parameter); });
 }
 
 nlohmann::json DpmTelemetry::info() {

@@ -20,18 +20,19 @@ constexpr uint32_t kRefusalsToSay = 50;  // a second of them
 // so that the next one goes to the other copy.
 constexpr uint64_t kVersionsLeftOut = 16;
 
-// Memory: lease line, renewal, mailbox lines, state of the cells, two ring records, the cells, the
-// directory.
+// Memory: lease line, renewal, mailbox lines, where cells and pins are, two ring records, the
+// cells, the pins, the directory.
 constexpr size_t kLeaseAt = 0;
 constexpr size_t kRenewalAt = 64;
 constexpr size_t kRequestAt = 128;
 constexpr size_t kReplyAt = 192;
 constexpr size_t kSlotAt = 256;
-constexpr size_t kCellStateAt = 320;
+constexpr size_t kWishesAt = 320;
 constexpr size_t kRingAt = 384;
 constexpr size_t kCellsAt = kRingAt + 2 * sizeof(pool::RingRecord);
 constexpr size_t kCellsBytes = pool::kCellCount * sizeof(pool::IndirectionCell);
-constexpr size_t kDirectoryAt = kCellsAt + kCellsBytes;
+constexpr size_t kPinsAt = kCellsAt + kCellsBytes;
+constexpr size_t kDirectoryAt = kPinsAt + sizeof(pool::PinTable);
 
 constexpr size_t kRenewalsAt = offsetof(pool::LeaderLease, renewals);
 
@@ -263,6 +264,7 @@ void Leader::adopt(Bytes records) noexcept {
   victim_.reset();
   cells_version_.reset();
   wanted_keys_.clear();
+  pins_version_.reset();
   handing_since_ns_ = no_handing_until_ns_ = 0;
 }
 
@@ -289,7 +291,7 @@ kn::Task Leader::run_lead() noexcept {
     step_down("another KN has taken the lease");
     co_return;
   }
-  const MutableBytes state = at(kCellStateAt, 16);
+  const MutableBytes state = at(kWishesAt, 4 * sizeof(uint64_t));
   if (ok(status)) {
     status =
         co_await kn::read(*lane_.queue, s.state_offset + offsetof(pool::PoolState, cells_offset),
@@ -302,34 +304,20 @@ kn::Task Leader::run_lead() noexcept {
       status = co_await kn::read(*lane_.queue, cells_offset, at(kCellsAt, kCellsBytes),
                                  Purpose::kControl);
     }
-    if (ok(status)) take_cells(cells_offset, cells_version);
+    if (ok(status)) take_cells(at(kCellsAt, kCellsBytes), cells_offset, cells_version);
+  }
+  const auto pins_offset = load<uint64_t>(state.data() + 16);
+  const auto pins_version = load<uint64_t>(state.data() + 24);
+  if (ok(status) && pins_version_ != pins_version) {
+    const MutableBytes pins = at(kPinsAt, sizeof(pool::PinTable));
+    if (pins_offset != 0) {
+      status = co_await kn::read(*lane_.queue, pins_offset, pins, Purpose::kControl);
+    }
+    if (ok(status)) take_pins(pins_offset == 0 ? Bytes() : Bytes(pins), pins_version);
   }
   if (ok(status)) decide();
   const bool more = next_ring_ || victim_;
   finish(more ? 0 : ring_.moving.any() ? kBusyPollUs : config_.heartbeat_us / 2);
-}
-
-/// The version was read first: whatever is changed from then on has a later one.
-void Leader::take_cells(uint64_t offset, uint64_t version) noexcept {
-  const auto node_id = static_cast<uint8_t>(lane_.superblock.node_id);
-  const Bytes cells = offset == 0 ? Bytes() : Bytes(at(kCellsAt, kCellsBytes));
-  auto keys = wanted_keys(cells, offset, node_id);
-  if (!keys) return;
-  wanted_keys_ = std::move(*keys);
-  cells_version_ = version;
-}
-
-/// Into the ring that is written next, or one of its own.
-void Leader::list_keys() noexcept {
-  const ring::Ring& base = next_ring_ ? *next_ring_ : ring_;
-  if (!cells_version_ || base.version == 0) return;
-  std::vector<pool::ReplicatedKey> list = list_replicated(wanted_keys_, base, placed_);
-  if (list == base.replicated) return;
-  if (!next_ring_) {
-    next_ring_ = ring_;
-    ++next_ring_->version;
-  }
-  next_ring_->replicated = std::move(list);
 }
 
 void Leader::decide() noexcept {
@@ -341,7 +329,7 @@ void Leader::decide() noexcept {
   const std::vector<ring::Member> wanted = members_of(views);
   if (wanted != placed_) {
     placed_ = wanted;
-    targets_ = ring::place(placed_, ring_.owner, ring_.pinned);
+    targets_ = ring::place(placed_, pins_);
   }
   for (uint16_t slot = 0; slot < views.size() && !victim_; ++slot) {
     if (views[slot].must_fence && slot != lane_.kn_slot)
@@ -350,6 +338,7 @@ void Leader::decide() noexcept {
   follow_handing(ring_.moving.any());
   const bool off = lane_.now_ns < no_handing_until_ns_;
   next_ring_ = plan(ring_, views, targets_, off ? Handing::kOff : Handing::kOn);
+  list_pins();
   list_keys();
 }
 

@@ -11,9 +11,9 @@
 // lease is over.
 //
 // A look by the leader costs a write and 3 reads, several times a heartbeat (every 2 ms while
-// partitions move), and one of 32 KiB when keys were replicated or are no longer; a new ring one
-// write of 32 KiB; a fail-over one request to the DPM. A follower reads 64 bytes every heartbeat.
-// Thread rule: poll() on the control lcore.
+// partitions move), one of 32 KiB when keys were replicated or are no longer, and one of 8 KiB when
+// partitions were pinned or are no longer; a new ring one write of 32 KiB; a fail-over one request
+// to the DPM. A follower reads 64 bytes every heartbeat. Thread rule: poll() on the control lcore.
 #pragma once
 
 #include <functional>
@@ -73,9 +73,13 @@ class Leader {
   uint32_t start_take() noexcept;
   void adopt(Bytes records) noexcept;
   void write_next(MutableBytes record) const noexcept;
-  void take_cells(uint64_t offset, uint64_t version) noexcept;
   void decide() noexcept;
+  // leader_wishes.cc
+  void take_cells(Bytes cells, uint64_t offset, uint64_t version) noexcept;
+  void take_pins(Bytes table, uint64_t version) noexcept;
+  ring::Ring& next_ring() noexcept;
   void list_keys() noexcept;
+  void list_pins() noexcept;
   void follow_handing(bool moving) noexcept;
   void step_down(const char* why) noexcept;
   void started(const kn::Task& task) noexcept;
@@ -113,6 +117,8 @@ class Leader {
   ring::Owners targets_;
   std::optional<uint64_t> cells_version_;  // that wanted_keys_ are of
   std::vector<WantedKey> wanted_keys_;     // to be replicated
+  std::optional<uint64_t> pins_version_;   // that pins_ are of
+  ring::Owners pins_{};                    // where partitions are wanted; kNoOwner: anywhere
   uint64_t handing_since_ns_ = 0;          // 0: none under way
   uint64_t no_handing_until_ns_ = 0;
 };

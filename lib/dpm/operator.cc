@@ -20,6 +20,24 @@ pool::KnSlot& line_of(pool::Space& space, uint64_t slot) noexcept {
       pool::kn_slot_offset(space.superblock(), static_cast<uint32_t>(slot)));
 }
 
+bool is_slot(pool::Space& space, uint64_t kn_slot) noexcept {
+  return kn_slot < space.superblock().kn_slots && kn_slot < pool::kRingSlotsMax;
+}
+
+std::string no_slot(uint64_t kn_slot, uint32_t slots) {
+  return "there is no KN slot " + std::to_string(kn_slot) + ": this pool has " +
+         std::to_string(slots) + ", from 0 on";
+}
+
+std::string told(Status pinned) {
+  switch (pinned) {
+    case Status::kOk: return "";
+    case Status::kInvalid: return "partitions go from 0 to " + std::to_string(kPartitions - 1);
+    case Status::kNoSpace: return "the pool has no room for the table of pins";
+    default: return status_name(pinned);
+  }
+}
+
 bool takes_partitions(const pool::KnSlot& line) noexcept {
   return line.state == static_cast<uint32_t>(KnState::kActive) &&
          line.wanted == static_cast<uint32_t>(KnWanted::kServing);
@@ -91,12 +109,19 @@ std::string dereplicate(pool::Space& space, CellTable& cells, Bytes key) {
   return ok(status) ? "" : status_name(status);
 }
 
+std::string pin(pool::Space& space, PinTable& pins, const Pin& wanted) {
+  const uint32_t slots = space.superblock().kn_slots;
+  if (!is_slot(space, wanted.kn_slot)) return no_slot(wanted.kn_slot, slots);
+  return told(pins.pin(wanted.first, wanted.count, wanted.kn_slot + uint64_t{1}));
+}
+
+std::string unpin(PinTable& pins, uint64_t first, uint64_t count) {
+  return told(pins.pin(first, count, 0));
+}
+
 std::string want(pool::Space& space, uint64_t kn_slot, KnWanted wanted, bool force) {
   const uint32_t slots = space.superblock().kn_slots;
-  if (kn_slot >= slots || kn_slot >= pool::kRingSlotsMax) {
-    return "there is no KN slot " + std::to_string(kn_slot) + ": this pool has " +
-           std::to_string(slots) + ", from 0 on";
-  }
+  if (!is_slot(space, kn_slot)) return no_slot(kn_slot, slots);
   pool::KnSlot& line = line_of(space, kn_slot);
   if (wanted != KnWanted::kServing && takes_partitions(line) && !force) {
     uint32_t others = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dpm/cell_table.h"
+#include "dpm/pin_table.h"
 #include "pool/space.h"
 #include "ring/ring.h"
 
@@ -47,6 +48,11 @@ std::vector<ReplicatedReport> report_replicated(pool::Space& space, CellTable& c
 /// refused.
 std::string replicate(pool::Space& space, CellTable& cells, Bytes key, uint64_t kns_wanted);
 std::string dereplicate(pool::Space& space, CellTable& cells, Bytes key);
+
+/// Wants partitions at a KN slot, whoever is there or comes, or anywhere again, durably; again is
+/// no harm. Empty, or why it was refused.
+std::string pin(pool::Space& space, PinTable& pins, const Pin& wanted);
+std::string unpin(PinTable& pins, uint64_t first, uint64_t count);
 
 /// Writes down what is wanted of a slot, durably; again is no harm. Empty, or why it was refused:
 /// without `force`, the last KN that takes partitions is not sent away.

@@ -411,7 +411,7 @@ std::vector<pool::SpaceObject> PoolFile::strays() {
     const uint64_t type = pmemobj_type_num(oid);
     const pool::SpaceObject object = aligned_object(oid);
     const bool known = type >= static_cast<uint64_t>(pool::ObjectType::kSegment) &&
-                       type <= static_cast<uint64_t>(pool::ObjectType::kCells);
+                       type <= static_cast<uint64_t>(pool::ObjectType::kPins);
     const bool small = type == static_cast<uint64_t>(pool::ObjectType::kSegment) &&
                        object.bytes < superblock().segment_bytes;
     if (!known || small) found.push_back(object);

@@ -32,6 +32,7 @@ Service::Service(pool::Space& space, Clock& clock, const ServiceConfig& config, 
       segments_(space, config.reserve_segments),
       sessions_(space),
       cells_(space),
+      pins_(space),
       nobody_(std::make_unique<NobodyConnected>()) {
   if (!log_) log_ = [](const std::string&) {};
   auto* root = space.record<pool::IndexRoot>(space.superblock().index_root_offset);
@@ -87,6 +88,7 @@ Status Service::recover(std::string* why) {
   RecoveryPhases& phases = report_.phases;
   begin_boot();
   cells_.start();
+  pins_.start();
   Recovery recovery{space_, segments_, *merges_, damage_, report_};
   const std::vector<uint32_t> damaged = segments_.load();
   rebuild_headers(recovery, damaged);
@@ -147,7 +149,7 @@ void Service::serve(fabric::Target& target) {
   target_ = &target;
   directory_ = std::make_unique<Directory>(space_, segments_, *merges_, target, clock_, logs_);
   mailboxes_ =
-      std::make_unique<MailboxServer>(space_, segments_, *directory_, cells_, clock_, log_);
+      std::make_unique<MailboxServer>(space_, segments_, *directory_, cells_, pins_, clock_, log_);
 }
 
 void Service::beat() noexcept {

@@ -15,6 +15,7 @@
 #include "dpm/compactor.h"
 #include "dpm/expirer.h"
 #include "dpm/mailbox_server.h"
+#include "dpm/pin_table.h"
 #include "dpm/recovery.h"
 #include "fabric/driver.h"
 #include "index/resizer.h"
@@ -97,6 +98,7 @@ class Service {
   index::Resizer& resizer() noexcept { return *resizer_; }
   SegmentTable& segments() noexcept { return segments_; }
   CellTable& cells() noexcept { return cells_; }
+  PinTable& pins() noexcept { return pins_; }
 
  private:
   Service(pool::Space& space, Clock& clock, const ServiceConfig& config, Log log);
@@ -123,6 +125,7 @@ class Service {
   std::unique_ptr<index::Resizer> resizer_;  // after recovery
   SessionTable sessions_;
   CellTable cells_;
+  PinTable pins_;
   std::unique_ptr<Merger> merger_;
   std::unique_ptr<Compactor> compactor_;
   std::unique_ptr<Expirer> expirer_;

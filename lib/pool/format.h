@@ -30,7 +30,8 @@ enum class ObjectType : uint64_t {
   kSegment = 1,
   kIndexTable = 2,
   kOverflow = 3,
-  kCells = 4
+  kCells = 4,
+  kPins = 5
 };
 
 /// Written once, when the pool is made; any change means corruption.
@@ -76,9 +77,10 @@ struct alignas(64) PoolState {
   uint64_t persistence;     // Persistence: durability domain in force
   uint64_t cells_offset;    // IndirectionCell[kCellCount], 0: none was ever wanted
   uint64_t cells_version;   // changes after every change of which keys have a cell
-  std::array<uint64_t, 2> reserved;
+  uint64_t pins_offset;     // PinTable, 0: none was ever wanted
+  uint64_t pins_version;    // changes after every change of what is pinned
 };
-static_assert(sizeof(PoolState) == 64);
+static_assert(sizeof(PoolState) == 64 && offsetof(PoolState, pins_version) == 56);
 inline constexpr uint64_t kCleanShutdown = 0x4e41'454c'4344'4e45;
 
 enum class Persistence : uint64_t {
@@ -194,7 +196,7 @@ inline constexpr uint32_t kReplicatedKeysMax = 256;
 inline constexpr uint32_t kReplicasMax = 16;
 inline constexpr uint16_t kNoOwner = 0xffff;
 inline constexpr uint32_t kRingSlotsMax = 1000;  // KN slots that a ring can name
-inline constexpr uint8_t kPartitionPinned = 1;   // it stays with its owner
+inline constexpr uint8_t kPartitionPinned = 1;   // PinTable names a KN for it
 inline constexpr uint8_t kPartitionMoving = 2;  // its owner stops serving it, nobody else serves it
 
 struct ReplicatedKey {
@@ -224,6 +226,12 @@ struct alignas(64) RingRecord {
   std::array<uint8_t, 32> reserved_tail;
 };
 static_assert(sizeof(RingRecord) == 32768 && offsetof(RingRecord, owner) == 64);
+
+/// Where partitions are wanted, whoever owns them now. Written by the DPM, each word by one store.
+struct alignas(64) PinTable {
+  std::array<uint16_t, kPartitionCount> target;  // KN slot + 1; 0: where placement puts it
+};
+static_assert(sizeof(PinTable) == 8192);
 
 /// First outcome of one mutation of a session; a retry is answered from it. Written by the DPM.
 struct OutcomeCell {
@@ -258,13 +266,14 @@ inline constexpr uint64_t session_bytes(uint32_t window) noexcept {
 
 enum class MailboxOpcode : uint16_t {
   kNone = 0,
-  kRegister = 1,      // args: workers, flags. reply: incarnation
-  kSegmentGrant = 2,  // reply: segment offset, sequence, generation
-  kMergeNow = 3,      // args: first log id, count, LSN. reply when merged up to it
-  kFenceKn = 4,       // args: KN slot, incarnation. reply when sealed and merged
-  kInstallCell = 5,   // args: key hash, routing hash, KNs wanted. reply: cell address
-  kRemoveCell = 6,    // args: key hash, cell address. reply when nobody believes it any more
-  kDeregister = 7,    // orderly leave: seal and merge this KN's logs
+  kRegister = 1,       // args: workers, flags. reply: incarnation
+  kSegmentGrant = 2,   // reply: segment offset, sequence, generation
+  kMergeNow = 3,       // args: first log id, count, LSN. reply when merged up to it
+  kFenceKn = 4,        // args: KN slot, incarnation. reply when sealed and merged
+  kInstallCell = 5,    // args: key hash, routing hash, KNs wanted. reply: cell address
+  kRemoveCell = 6,     // args: key hash, cell address. reply when nobody believes it any more
+  kDeregister = 7,     // orderly leave: seal and merge this KN's logs
+  kPinPartitions = 8,  // args: first partition, count, KN slot + 1 (0: unpin). reply when noted
 };
 
 /// Request line: written by the KN with one 64-byte write. Reply line: written by the DPM. A line

@@ -37,8 +37,7 @@ std::vector<Token> tokens_of(std::span<const Member> members, uint32_t weight_un
 
 }  // namespace
 
-Owners place(std::span<const Member> members, const Owners& now,
-             const std::bitset<kPartitions>& pinned) {
+Owners place(std::span<const Member> members, const Owners& pins) {
   Owners owners;
   owners.fill(pool::kNoOwner);
   if (members.empty()) return owners;
@@ -54,10 +53,10 @@ Owners place(std::span<const Member> members, const Owners& now,
     room[m.kn_slot] = (uint64_t{kPartitions} * m.weight * 9 + weights * 8 - 1) / (weights * 8);
   }
   for (uint32_t p = 0; p < kPartitions; ++p) {
-    if (!pinned[p] || !room.contains(now[p])) continue;
-    owners[p] = now[p];
-    uint64_t& left = room[now[p]];
-    left -= left != 0;
+    const auto found = room.find(pins[p]);
+    if (found == room.end()) continue;
+    owners[p] = pins[p];
+    found->second -= found->second != 0;
   }
   const std::vector<Token> tokens = tokens_of(members, heaviest);
   for (uint32_t p = 0; p < kPartitions; ++p) {

@@ -32,7 +32,7 @@ struct Ring {
   uint64_t version = 0;  // 0: none yet
   std::array<uint16_t, kPartitions> owner;
   std::bitset<kPartitions> moving;  // served by nobody now: between two owners
-  std::bitset<kPartitions> pinned;  // placement leaves them with their owner
+  std::bitset<kPartitions> pinned;  // somebody wants them at a certain KN (pool::PinTable)
   // By KN slot: the incarnation that serves what the slot owns. Another one of that slot does not.
   std::array<uint32_t, pool::kRingSlotsMax> incarnation{};
   uint64_t leader = 0;                            // LeaderLease::holder that wrote it

@@ -58,7 +58,7 @@ def sleeps(c, slot):
 
 
 def steered(c, slot):
-    """By an operator: drained and let in again, removed and started again; every command twice."""
+    """By an operator: drained and let in again, removed and started again, given partitions; every command twice."""
     steer = [c.program("dinomo-cli"), "cluster", "--control", c.path("dpdk/dinomo-dpm/dpdk_telemetry.v2"), "--json"]
 
     def ask(*words):
@@ -90,6 +90,13 @@ def steered(c, slot):
     ring = ask("ring")
     if len(ring["owner"]) != 4096 or slot not in ring["owner"] or ask("leader")["leader"]["kn_slot"] not in c.slots:
         raise RuntimeError(f"ring and leader are not as they should be: version {ring['ring_version']}")
+    ask("pin", "100-199", str(slot))
+    ring, pins = ask("ring"), ask("pinned")["pins"]
+    if set(ring["owner"][100:200]) != {slot} or pins != [{"first": 100, "count": 100, "kn_slot": slot, "elsewhere": 0}]:
+        raise RuntimeError(f"pinned to KN {slot}, they are at {set(ring['owner'][100:200])}; {pins}")
+    ask("unpin", "0-4095")
+    if ask("pinned")["pins"] or ask("ring")["pinned"]:
+        raise RuntimeError("what was unpinned is pinned")
 
 
 def blinks(c, slot):

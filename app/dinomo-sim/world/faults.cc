@@ -38,9 +38,10 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
       }
     };
   }
-  for (const char* what : {"kn kill", "kn pause", "kn fenced", "kn replaced", "kn drained",
-                           "kn left", "dpm kill", "key replicated", "key dereplicated", "dpm pause",
-                           "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
+  for (const char* what :
+       {"kn kill", "kn pause", "kn fenced", "kn replaced", "kn drained", "kn left", "dpm kill",
+        "key replicated", "key dereplicated", "partitions pinned", "partitions unpinned",
+        "dpm pause", "dpm stopped in a turn", "power failure", "partition", "link cut"}) {
     injected_[what] = 0;
   }
   plan(Fault::kKnKill, s.kn_kills);
@@ -54,6 +55,7 @@ Faults::Faults(Cluster* cluster, const Scenario& s, uint64_t seed)
   plan(Fault::kDrain, s.drains);
   plan(Fault::kKnLeave, s.kn_stops);
   plan(Fault::kReplicate, s.replications);
+  plan(Fault::kPin, s.pins);
 }
 
 Faults::~Faults() {
@@ -177,6 +179,7 @@ void Faults::strike(Fault fault, KnNode* kn) {
       at(later, Fault::kUndrain, index_of(*kn));
       return;
     case Fault::kReplicate: replicate(); return;
+    case Fault::kPin: pin(); return;
     case Fault::kKnLeave:
       environment_->say(kn->name(), "is told to leave");
       kn->stop();
@@ -201,6 +204,22 @@ void Faults::replicate() {
     if (!has_cell) environment_->say("operator", "there is no room for its cell");
   } else {
     cluster_->dereplicate(key);
+  }
+}
+
+/// A run of partitions is wanted at one KN, which need not be there, or anywhere again.
+void Faults::pin() {
+  DpmNode& dpm = *cluster_->dpms().front();
+  if (!dpm.running()) return;
+  const uint64_t first = random_.below(kPartitions);
+  const uint64_t count = 1 + random_.below(kPartitions - first);
+  const uint64_t target = random_.below(3) == 0 ? 0 : 1 + random_.below(scenario_.kns);
+  environment_->say("operator", (target == 0 ? "unpins " : "pins ") + std::to_string(count) +
+                                    " partitions from " + std::to_string(first) + " on" +
+                                    (target == 0 ? "" : " to slot " + std::to_string(target - 1)));
+  this->count(target == 0 ? "partitions unpinned" : "partitions pinned");
+  if (!ok(dpm.service().pins().pin(first, count, target))) {
+    environment_->say("operator", "there is no room for the table of pins");
   }
 }
 

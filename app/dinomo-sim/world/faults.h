@@ -43,6 +43,7 @@ class Faults final : private sim::Handler {
     kDrain,
     kKnLeave,
     kReplicate,
+    kPin,
     // What ends them.
     kKnStart,
     kDpmStart,
@@ -69,6 +70,7 @@ class Faults final : private sim::Handler {
   void strike(Fault fault, KnNode* kn);
   void stop_dpm(bool power);
   void replicate();
+  void pin();
   void partition(const KnNode& kn);
   void take_over(KnNode* kn);
   void await_leave(uint64_t index);

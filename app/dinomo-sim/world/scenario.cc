@@ -76,6 +76,8 @@ constexpr std::array kKnobs{
          "a KN is fenced, another process takes its slot and address"},
     Knob{"replications", &Scenario::replications, 0, 1000, true,
          "elastic: a hot key is replicated, or is no longer"},
+    Knob{"pins", &Scenario::pins, 0, 1000, true,
+         "elastic: partitions are wanted at one KN, or anywhere again"},
     Knob{"drains", &Scenario::drains, 0, 1000, true, "elastic: a KN is emptied for a while"},
     Knob{"kn_stops", &Scenario::kn_stops, 0, 1000, true, "a KN leaves in order, comes back"},
     Knob{"dpm_kills", &Scenario::dpm_kills, 0, 1000, true, ""},
@@ -232,6 +234,7 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
   }
   if (s.kns > 1 && one_in(2)) s.replicated = up_to(8);
   if (s.elastic != 0 && one_in(2)) s.replications = up_to(12);
+  if (s.elastic != 0 && one_in(2)) s.pins = up_to(6);
   // What the scenario says holds.
   const Scenario defaults;
   for (const Knob& k : kKnobs) {

@@ -70,6 +70,7 @@ struct Scenario {
   uint64_t kn_pauses = 0;     // longer than the lease
   uint64_t takeovers = 0;     // a KN is fenced and another process takes its place
   uint64_t replications = 0;  // changes of which keys are replicated
+  uint64_t pins = 0;          // changes of which partitions are pinned, and to which KN
   uint64_t drains = 0;        // a KN gives its partitions away, and takes some back
   uint64_t kn_stops = 0;      // a KN leaves in order, and comes back
   uint64_t dpm_kills = 0;

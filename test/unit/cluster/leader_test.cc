@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "pool/mailbox.h"
@@ -30,6 +31,7 @@ struct World {
     s.directory_offset = 8192;
     s.mailboxes_offset = 16384;
     s.ring_offset = 131072;
+    s.state_offset = 4096 + 64;
     lane.queue = &queue;
     lane.kn_slot = kOwn;
     lane.incarnation = kIncarnation;
@@ -59,6 +61,18 @@ struct World {
       queue.poll(64);
       lane.delays.resume(lane.now_ns, lane.losing);
       leader.poll();
+    }
+  }
+  /// KN 1 beats and settles every ring; so does KN 0.
+  void beat(pool::KnSlot* line, uint64_t ms) {
+    for (uint64_t t = 0; t < ms; ++t) {
+      ++line->heartbeat;
+      line->ring_version_seen = ring_version();
+      std::byte* const own = memory.data() + pool::kn_slot_offset(lane.superblock, kOwn);
+      store(own + offsetof(pool::KnSlot, heartbeat), line->heartbeat);
+      store(own + offsetof(pool::KnSlot, ring_version_seen), line->ring_version_seen);
+      store(memory.data() + pool::kn_slot_offset(lane.superblock, kOld), *line);
+      run(1);
     }
   }
   std::byte* cell() { return memory.data() + pool::mailbox_offset(lane.superblock, kOwn, 1, 1); }
@@ -120,6 +134,58 @@ TEST(Leader, WhoeverHasLeftIsReplacedAtOnce) {
   w.run(40);
   EXPECT_TRUE(w.leader.leading());
   EXPECT_EQ(w.request().opcode, 0) << "there is nobody to lock out";
+}
+
+/// KN 1 has left, so KN 0 leads and owns everything, then KN 1 is back under another incarnation.
+void lead_two(World* w) {
+  pool::KnSlot line{};
+  line.state = static_cast<uint32_t>(pool::KnState::kFree);
+  line.incarnation = kIncarnation;
+  std::byte* const at = w->memory.data() + pool::kn_slot_offset(w->lane.superblock, kOld);
+  store(at, line);
+  w->run(40);
+  ASSERT_TRUE(w->leader.leading());
+  line.state = static_cast<uint32_t>(pool::KnState::kActive);
+  line.incarnation = line.heartbeat_incarnation = kIncarnation + 1;
+  line.lease_us = w->config.lease_us;
+  line.weight = 1;
+  w->beat(&line, 200);
+}
+
+TEST(Leader, PinnedPartitionsGoWhereTheyAreWanted) {
+  constexpr uint64_t kPinsAt = 65536;
+  World w;
+  ASSERT_NO_FATAL_FAILURE(lead_two(&w));
+  const ring::Ring before = ring::newest_of(w.ring_bytes());
+  ASSERT_TRUE(before.pinned.none());
+  const auto p =
+      static_cast<uint32_t>(std::ranges::find(before.owner, kOld) - before.owner.begin());
+  ASSERT_LT(p, kPartitions);
+  const auto say = [&](uint16_t target, uint64_t version) {
+    pool::PinTable table{};
+    table.target[p] = target;
+    store(w.memory.data() + kPinsAt, table);
+    std::byte* const state = w.memory.data() + w.lane.superblock.state_offset;
+    store(state + offsetof(pool::PoolState, pins_offset), kPinsAt);
+    store(state + offsetof(pool::PoolState, pins_version), version);
+  };
+  pool::KnSlot line =
+      load<pool::KnSlot>(w.memory.data() + pool::kn_slot_offset(w.lane.superblock, kOld));
+  say(kOwn + 1, 1);
+  w.beat(&line, 200);
+  ring::Ring now = ring::newest_of(w.ring_bytes());
+  EXPECT_EQ(now.owner[p], kOwn);
+  EXPECT_TRUE(now.pinned[p]);
+  EXPECT_EQ(now.pinned.count(), 1u);
+  say(7, 2);  // a KN that is not there
+  w.beat(&line, 200);
+  now = ring::newest_of(w.ring_bytes());
+  EXPECT_EQ(now.owner[p], before.owner[p]) << "as if it were not pinned";
+  EXPECT_TRUE(now.pinned[p]);
+  say(0, 3);
+  w.beat(&line, 200);
+  EXPECT_EQ(ring::newest_of(w.ring_bytes()).owner, before.owner);
+  EXPECT_TRUE(ring::newest_of(w.ring_bytes()).pinned.none());
 }
 
 }  // namespace

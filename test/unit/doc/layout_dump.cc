@@ -75,7 +75,8 @@ void pool_structs() {
     FIELD(persistence);
     FIELD(cells_offset);
     FIELD(cells_version);
-    FIELD(reserved);
+    FIELD(pins_offset);
+    FIELD(pins_version);
   }
   {
     STRUCT(pool::IndexRoot)
@@ -125,6 +126,10 @@ void pool_structs() {
     FIELD(incarnation);
     FIELD(sealed);
     FIELD(reserved1);
+  }
+  {
+    STRUCT(pool::PinTable)
+    FIELD(target);
   }
   {
     STRUCT(pool::ReplicatedKey)

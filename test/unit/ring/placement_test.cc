@@ -21,7 +21,7 @@ std::vector<Member> members(std::initializer_list<uint16_t> slots) {
   return m;
 }
 
-Owners place_free(std::span<const Member> m) { return place(m, nobody(), {}); }
+Owners place_free(std::span<const Member> m) { return place(m, nobody()); }
 
 std::map<uint16_t, uint32_t> counts(const Owners& owners) {
   std::map<uint16_t, uint32_t> c;
@@ -82,18 +82,22 @@ TEST(Placement, OrderOfMembersDoesNotMatter) {
   EXPECT_EQ(place_free(members({5, 1, 3})), place_free(members({1, 3, 5})));
 }
 
-TEST(Placement, PinnedPartitionsStayWhileTheirOwnerIsThere) {
-  Owners now = place_free(members({0, 1}));
-  std::bitset<kPartitions> pinned;
-  for (uint32_t p = 0; p < 3000; ++p) {
-    now[p] = 1;
-    pinned.set(p);
-  }
-  const Owners three = place(members({0, 1, 2}), now, pinned);
+TEST(Placement, PinnedPartitionsGoToTheirKnIfItIsThere) {
+  Owners pins = nobody();
+  for (uint32_t p = 0; p < 3000; ++p) pins[p] = 1;
+  const Owners three = place(members({0, 1, 2}), pins);
   for (uint32_t p = 0; p < 3000; ++p) ASSERT_EQ(three[p], 1);
   EXPECT_EQ(counts(three).at(1), 3000u) << "it has more than its share already";
-  const Owners without = place(members({0, 2}), now, pinned);
-  EXPECT_FALSE(counts(without).contains(1));
+  EXPECT_EQ(place(members({0, 2}), pins), place_free(members({0, 2}))) << "it is not there";
+}
+
+TEST(Placement, APinMovesLittleElse) {
+  const Owners free = place_free(members({0, 1, 2}));
+  Owners pins = nobody();
+  pins[7] = free[7] == 2 ? 1 : 2;
+  const Owners pinned = place(members({0, 1, 2}), pins);
+  EXPECT_EQ(pinned[7], pins[7]);
+  EXPECT_LE(moved(free, pinned), 3u) << "the KN that has no room left gives one away";
 }
 
 }  // namespace
