@@ -7,7 +7,8 @@
 //   poll()    receives, calls callbacks, retransmits, and flushes
 //
 // The client looks after the rest by itself: HELLO and its cookie, one session for all KNs;
-// fetching the ring, again when a KN answers WRONG_OWNER; waiting when one answers MOVING or BUSY;
+// fetching the ring, again when a KN answers WRONG_OWNER or names a newer one, and sending to the
+// new owner what still waits for the old one; waiting when one answers MOVING or BUSY;
 // repeating with exponential back-off and jitter what stays unanswered, until the deadline. A
 // mutation keeps its sequence number through all of it, by which servers know a repetition
 // (doc/protocol.md). Replies that come late or twice are counted and dropped.
@@ -60,6 +61,7 @@ struct Counters {
   uint64_t moving = 0;
   uint64_t busy = 0;
   uint64_t no_session = 0;
+  uint64_t followed = 0;       // sent again at once, as another KN owns their partition now
   uint64_t late_replies = 0;   // replies to nothing that is waiting: duplicates and late ones
   uint64_t malformed = 0;      // datagrams or replies that make no sense
   uint64_t hellos = 0;         // HELLO requests sent
@@ -199,6 +201,8 @@ class Client {
   void retry_ring_later() noexcept;
   void on_ring_reply(const wire::Message& m) noexcept;
   void install_ring() noexcept;
+  void requeue_moved(const RingView& next) noexcept;
+  void hear_of_ring(uint32_t version) noexcept;
   void next_control_kn() noexcept;
   void retire_kn(uint32_t kn_index) noexcept;
   uint32_t find_or_add_kn(const Address& base, uint16_t kn_slot, uint32_t workers) noexcept;
@@ -242,6 +246,7 @@ class Client {
   Request ring_request_;
   bool ring_wanted_ = false;
   uint64_t ring_not_before_ns_ = 0;
+  uint32_t ring_heard_of_ = 0;   // newest version that a reply named
   uint32_t ring_unchanged_ = 0;  // fetches in a row that brought nothing new
 };
 

@@ -304,6 +304,7 @@ void Client::install_ring() noexcept {
   ring_unchanged_ = newer ? 0 : std::min(ring_unchanged_ + 1, 8u);
   ring_not_before_ns_ = now_ns_ + std::min(kMs << ring_unchanged_, 200 * kMs);
   if (newer) {
+    requeue_moved(assembler_.view());
     ring_ = assembler_.view();
     const Kn& told_by = *kns_[control_kn_];
     const Address reached = told_by.base;
@@ -327,6 +328,37 @@ void Client::install_ring() noexcept {
     }
   }
   queued_.splice_back(&ring_wait_);
+}
+
+// What was sent to a KN, or put off by one, whose partition another one has in `next`: waiting for
+// it, for a second at worst, would be in vain. A copy of it may have run there.
+void Client::requeue_moved(const RingView& next) noexcept {
+  if (ring_.version == 0) return;
+  for (Request& r : requests_) {
+    if (r.key_bytes == 0 || (r.state != State::kSent && r.state != State::kBackoff)) continue;
+    const uint32_t partition = partition_of(r.route_hash);
+    const uint16_t before = ring_.owner[partition];
+    if (next.owner[partition] == before || kns_[r.route]->kn_slot != before) continue;
+    if (r.state == State::kSent) r.timeouts = 1;
+    r.put_off = 0;
+    requeue(&r);
+    ++counters_.followed;
+  }
+  for (const auto& kn : kns_) queued_.splice_back(&kn->waiting);  // back to it, or elsewhere
+}
+
+// There is one, says a KN: no reason to wait, once for each version.
+void Client::hear_of_ring(uint32_t version) noexcept {
+  if (version > ring_heard_of_) {
+    ring_heard_of_ = version;
+    ring_not_before_ns_ = now_ns_;
+    if (ring_wanted_ && ring_request_.state == State::kBackoff) {
+      TimerWheel::cancel(ring_request_.timer());
+      ring_request_.state = State::kFree;
+      return drive_ring();
+    }
+  }
+  want_ring();
 }
 
 void Client::next_control_kn() noexcept {

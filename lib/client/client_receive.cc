@@ -58,7 +58,7 @@ void Client::receive(Bytes datagram) noexcept {
   if (reader.error() != wire::ReadError::kNone) {
     ++counters_.malformed;
   } else if (header.ring_version > ring_.version && ring_.version != 0) {
-    want_ring();  // before a WRONG_OWNER makes it urgent
+    hear_of_ring(header.ring_version);  // before a WRONG_OWNER makes it urgent
   }
 }
 
