@@ -132,7 +132,9 @@ ring::Owners Director::targets(const std::vector<uint16_t>& kns) const {
   std::vector<ring::Member> members;
   members.reserve(kns.size());
   for (const uint16_t slot : kns) members.push_back({.kn_slot = slot});
-  return ring::place(members, cluster_.ring().owner, {});
+  ring::Owners unpinned;
+  unpinned.fill(pool::kNoOwner);
+  return ring::place(members, unpinned);
 }
 
 bool Director::settled(const ring::Owners& owners) const {
