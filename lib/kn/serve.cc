@@ -109,7 +109,7 @@ uint32_t Worker::look_ahead() noexcept {
   uint32_t work = 0;
   bool more = true;
   for (uint32_t round = 0; more && round < kAheadBursts; ++round) {
-    const uint32_t limit = admission_.limit();
+    const uint32_t limit = planted("queue-unbounded") ? UINT32_MAX : admission_.limit();
     const uint32_t room = limit - std::min(limit, backlog_.size());
     const size_t wanted = admission_.may_refuse() ? ahead_.size() : std::min<size_t>(room, kBurst);
     if (wanted == 0) break;

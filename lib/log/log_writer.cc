@@ -33,7 +33,7 @@ uint64_t LogWriter::unmerged_segments() const noexcept {
 
 bool LogWriter::wants_segment() const noexcept {
   return spare_count_ == 0 && ok(failure_) &&
-         unmerged_segments() < config_.unmerged_segments_max + 1;
+         (unmerged_segments() < config_.unmerged_segments_max + 1 || planted("merge-not-awaited"));
 }
 
 void LogWriter::add_segment(const SegmentGrant& grant) noexcept {
@@ -68,7 +68,8 @@ void LogWriter::add_extent(uint64_t pool_offset, uint64_t staging_at, uint64_t b
 
 bool LogWriter::open_next_segment() noexcept {
   if (spare_count_ == 0) return false;
-  if (segment_used_ != 0 && segment_.sequence - merged_sequence_ > config_.unmerged_segments_max) {
+  if (segment_used_ != 0 && segment_.sequence - merged_sequence_ > config_.unmerged_segments_max &&
+      !planted("merge-not-awaited")) {
     return false;
   }
   if (room_in_segment(kUnitBytes)) {

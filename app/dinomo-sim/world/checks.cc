@@ -65,7 +65,44 @@ std::string check_worker(const std::string& who, const kn::WorkerStats& s, bool 
   return {};
 }
 
+std::string check_worker_bounds(const KnNode& kn, const kn::WorkerStats& s) {
+  const kn::WorkerConfig& config = kn.options().worker;
+  const struct {
+    const char* what;
+    uint64_t seen;
+    uint64_t bound;
+  } queues[] = {
+      {"datagrams wait", s.queued_most.get(), kn::Admission::kQueuedMax},
+      {"lookups are under way", s.lookups_in_flight.get(), config.fetches_max},
+      {"sessions are remembered", s.sessions.get(), config.sessions_max},
+      // One more is full when the next cannot be opened.
+      {"full segments wait", s.unmerged_segments.get(), config.unmerged_segments_max + uint64_t{1}},
+  };
+  for (const auto& q : queues) {
+    if (q.seen <= q.bound) continue;
+    return fmt::format("a queue without bound: {} {} in a worker of {}, at most {} may", q.seen,
+                       q.what, kn.name(), q.bound);
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string check_bounds(const Cluster& cluster) {
+  for (const auto& kn : cluster.kns()) {
+    if (!kn->running()) continue;
+    for (const auto& w : kn->workers()) {
+      std::string wrong = check_worker_bounds(*kn, w->stats());
+      if (!wrong.empty()) return wrong;
+    }
+  }
+  for (const auto& c : cluster.clients()) {
+    if (c->library().in_flight() <= c->requests_max()) continue;
+    return fmt::format("a queue without bound: client {} has {} requests, at most {} may", c->ip(),
+                       c->library().in_flight(), c->requests_max());
+  }
+  return {};
+}
 
 std::string check_no_internal(const sim::History& history) {
   const auto internal = std::ranges::find_if(history, [](const sim::Operation& o) {

@@ -21,6 +21,10 @@ std::string check_versions(const Cluster& cluster, const sim::History& history);
 /// 1, a group commit 1. Of the KNs that run.
 std::string check_round_trips(Cluster* cluster, bool exact);
 
+/// Nothing that waits is more than its bound: datagrams of a worker, its remote lookups, sessions,
+/// full segments before their merge, requests of a client. At any time.
+std::string check_bounds(const Cluster& cluster);
+
 /// Nothing waits and nothing is under way in any worker.
 bool idle(Cluster* cluster);
 

@@ -58,6 +58,7 @@ class ClientNode {
   const sim::History& history() const noexcept { return history_; }
   /// The tag of a whole value; any other value as it is.
   static std::string shorten(Bytes value);
+  uint32_t requests_max() const noexcept { return options_.client.in_flight_max; }
   const client::Client& library() const noexcept { return *client_; }
 
   /// One more operation on every key.

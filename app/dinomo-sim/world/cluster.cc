@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "ring/ring.h"
+#include "world/checks.h"
 
 namespace dinomo::world {
 
@@ -256,6 +257,7 @@ bool Cluster::run_until(const std::function<bool()>& condition, uint64_t limit_n
   uint64_t steps = 0;
   while (broken_.empty()) {
     if (scenario_.elastic != 0 && steps % 256 == 0) broken_ = two_owners();
+    if (steps % 256 == 0 && broken_.empty()) broken_ = check_bounds(*this);
     if (steps++ % 64 == 0 && condition()) return true;
     if (!environment_->loop.step(end_ns)) return condition();
   }

@@ -52,6 +52,8 @@ class Cluster {
   std::vector<std::unique_ptr<DpmNode>>& dpms() noexcept { return dpms_; }
   std::vector<std::unique_ptr<KnNode>>& kns() noexcept { return kns_; }
   std::vector<std::unique_ptr<ClientNode>>& clients() noexcept { return clients_; }
+  const std::vector<std::unique_ptr<KnNode>>& kns() const noexcept { return kns_; }
+  const std::vector<std::unique_ptr<ClientNode>>& clients() const noexcept { return clients_; }
   const Forger& forger() const noexcept { return *forger_; }
   /// Can a version of the key be of this log: of the worker that is its owner, or was?
   bool may_have_given(const std::string& key, uint16_t log_id) const noexcept;

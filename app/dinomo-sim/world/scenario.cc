@@ -5,9 +5,11 @@
 
 #include <libconfig.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "client/random.h"
+#include "pool/format.h"
 
 namespace dinomo::world {
 
@@ -222,6 +224,10 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
     if (one_in(2)) s.drains = up_to(4);
     if (one_in(2)) s.kn_stops = up_to(3);
   }
+  // A leader that begins reads and writes rings over the link that renews its lease, which all KNs
+  // share at the memory node: where that takes longer than the lease, nobody ever leads.
+  const uint64_t rings_bytes = 4 * (s.kns + 1) * sizeof(pool::RingRecord);
+  s.bytes_per_us = std::max(s.bytes_per_us, rings_bytes / (s.lease_ms * 1000) + 1);
   if (one_in(8)) {                      // more than the workers can serve
     s.clients = 40 + random.below(20);  // with sessions for all of them
     s.keys = 1000;                      // or histories of a key are too wide to be judged
