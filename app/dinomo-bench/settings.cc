@@ -8,6 +8,7 @@
 #include <iostream>
 #include <string_view>
 
+#include "app/common/complaint.h"
 #include "app/dinomo-bench/value.h"
 
 namespace dinomo::bench {
@@ -270,6 +271,7 @@ std::optional<Settings> parse_command_line(int argc, char** argv, int* status) {
   CLI::App app{"Load a Dinomo key-value store with YCSB workloads, measure and verify it.",
                "dinomo-bench"};
   app.footer(kFooter);
+  app.failure_message(dinomo::app::complaint);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_version_flag("--version", "dinomo-bench " DINOMO_VERSION);
   add_target(app, s);

@@ -223,11 +223,10 @@ int check(const Command& command, Settings& s) {
 
 std::string command_names(const std::vector<Command>& commands) {
   std::string names;
-  for (size_t i = 0; i < commands.size(); ++i) {
-    if (i != 0) names += i + 1 == commands.size() ? " or " : ", ";
-    names += commands[i].app->get_name();
+  for (const Command& command : commands) {
+    if (command.run_cluster == nullptr) names += command.app->get_name() + ", ";
   }
-  return names;
+  return names + "or cluster and what it is to do";
 }
 
 }  // namespace dinomo::cli

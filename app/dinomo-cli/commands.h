@@ -25,7 +25,7 @@ std::vector<Command> add_commands(CLI::App& app, Settings& s);
 /// Makes keys bytes and checks what the parser cannot. An exit status.
 int check(const Command& command, Settings& s);
 
-/// "get, mget, put, ... or stats"
+/// "get, mget, put, ..., stats, or cluster and what it is to do"
 std::string command_names(const std::vector<Command>& commands);
 
 // item_commands.cc

@@ -5,6 +5,7 @@
 
 #include <iostream>
 
+#include "app/common/complaint.h"
 #include "commands.h"
 
 namespace dinomo::cli {
@@ -96,6 +97,7 @@ int run(int argc, char** argv) {
   app.add_flag("--json", s.json_output, "Print one JSON object instead of text");
   app.add_flag("-v,--verbose", s.verbose, "Also tell status, latency and version, on stderr");
   app.require_subcommand(1);
+  app.failure_message(dinomo::app::complaint);
   const std::vector<Command> commands = add_commands(app, s);
   try {
     app.parse(argc, argv);

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <thread>
 
+#include "app/common/complaint.h"
 #include "app/dinomo-lab/grid.h"
 
 namespace dinomo::lab {
@@ -172,6 +173,7 @@ int main(int argc, char** argv) try {
   s.grid.threads = std::max(1u, std::thread::hardware_concurrency());
   CLI::App app{"Replay key streams through Dinomo's cache at many sizes of memory.", "dinomo-lab"};
   app.footer(kFooter);
+  app.failure_message(dinomo::app::complaint);
   app.set_version_flag("--version", "dinomo-lab " DINOMO_VERSION);
   add_options(app, s);
   try {

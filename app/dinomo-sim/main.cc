@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 
+#include "app/common/complaint.h"
 #include "check.h"
 #include "common/planted.h"
 #include "runs.h"
@@ -17,6 +18,7 @@ int run(int argc, char** argv) {
   CLI::App app{"The Dinomo simulator", "dinomo-sim"};
   app.set_version_flag("--version", "dinomo-sim " DINOMO_VERSION);
   app.require_subcommand(1);
+  app.failure_message(dinomo::app::complaint);
   dinomo::app::CheckArguments check;
   CLI::App* const checking =
       app.add_subcommand("check", "judge a history (JSON lines) for linearizability per key");

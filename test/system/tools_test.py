@@ -113,11 +113,33 @@ def nothing_runs(check, folder):
                    terminal.run([*ALONE, *tool(name, *arguments)]), status, words)
 
 
+def programs(check, what, before, path_of, cases):
+    """Programs do not look at the terminal's width; they begin an error with their name as well."""
+    for name, arguments, status, words in cases:
+        done = subprocess.run([*before, path_of(name), *arguments], capture_output=True, text=True, timeout=60, check=False)
+        said = done.stdout + done.stderr
+        good = done.returncode == status and words in said and (f"{name}: " in said or " error " in said)
+        check(f"{what}: {name} {' '.join(arguments)}", good, "" if good else f"({done.returncode}) {said[-2000:]}")
+
+
+def programs_alone(c, check):
+    """With nothing to talk to, and with a wrong command line."""
+    gone = ("--server", "127.0.0.1:9", "--timeout-ms", "300")
+    programs(check, "nothing runs", (), c.program, (
+        ("dinomo-kn", (), 2, "dpm is missing"), ("dinomo-dpm", (), 2, "pool is missing"),
+        ("dinomo-cli", (), 2, "dinomo-cli get"), ("dinomo-cli", ("nosuch",), 2, "stats, or cluster"),
+        ("dinomo-cli", ("get",), 2, "dinomo-cli: KEY is required"), ("dinomo-cli", ("cluster",), 2, "dinomo-cli: A subcommand"),
+        ("dinomo-cli", (*gone, "get", "x"), 4, "is dinomo-kn running there?"),
+        ("dinomo-bench", gone, 4, "is dinomo-kn running there?"), ("dinomo-bench", ("--nosuch",), 2, "dinomo-bench: The following"),
+        ("dinomo-lab", ("--nosuch",), 2, "dinomo-lab: The following"), ("dinomo-sim", (), 2, "dinomo-sim: A subcommand"),
+        ("dinomo-sim", ("run", "--nosuch"), 2, "dinomo-sim: The following"), ("dinomo-sim", ("check", "/none"), 2, "/none")))
+
+
 def open_to_all(c, folder):
     """Copies of the tools and of two programs: the checkout may lie where others cannot read."""
     os.chmod(folder, 0o755)
     tools = shutil.copytree(TOOLS, os.path.join(folder, "usertools"), ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dinomo-dpm", "dinomo-cli"):
+    for name in ("dinomo-kn", "dinomo-dpm", "dinomo-cli", "dinomo-bench", "dinomo-sim"):
         shutil.copy(c.program(name), folder)
     return tools
 
@@ -133,13 +155,15 @@ def without_permission(c, check, folder):
                    terminal.run([*NOBODY, *tool(name, *arguments, folder=tools)]), (1,), words)
         of_use(check, "as nobody: dinomo-doctor", terminal, terminal.run([*NOBODY, *tool("dinomo-doctor", folder=tools)]), (0, 1), " ok")
     control = c.path("dpdk/dinomo-dpm/dpdk_telemetry.v2")
-    for name, arguments, status, words in (
-            ("dinomo-dpm", ("--pool", "/etc/pool", "--listen", "/etc/s"), 1, "no permission to create a file in /etc"),
-            ("dinomo-cli", ("cluster", "--control", control, "status"), 4, f"dinomo-cli: --control {control}: Permission denied")):
-        done = subprocess.run([*NOBODY, os.path.join(folder, name), *arguments], capture_output=True, text=True, timeout=60,
-                              check=False)
-        check(f"as nobody: {name} says so", done.returncode == status and words in done.stderr,
-              f"({done.returncode}) {done.stderr}")
+    port = ("--no-huge", "-m", "64", "--no-pci", "--no-telemetry", "--file-prefix", f"nobody{os.getpid()}", "--vdev",
+            "net_af_packet0,iface=lo", "--")
+    programs(check, "as nobody", NOBODY, lambda name: os.path.join(folder, name), (
+        ("dinomo-dpm", ("--pool", "/etc/pool", "--listen", "/etc/s"), 1, "no permission to create a file in /etc"),
+        ("dinomo-dpm", ("--pool", c.path("pool"), "--check"), 2, "Permission denied"),
+        ("dinomo-kn", (*port, "--dpm", "/none", "--ip", "10.77.0.9/24"), 1, "whether this user has CAP_NET_RAW"),
+        ("dinomo-cli", ("cluster", "--control", control, "status"), 4, f"dinomo-cli: --control {control}: Permission denied"),
+        ("dinomo-bench", ("--server", "127.0.0.1:9", "--timeout-ms", "300"), 4, "is dinomo-kn running there?"),
+        ("dinomo-sim", ("check", c.path("none")), 2, "Permission denied")))
 
 
 def under_load(c, check, captures):
@@ -243,6 +267,7 @@ def main():
     finally:
         shutil.rmtree(folder)
     with KnCluster(os.path.abspath(arguments.build), KNS, ["--warm-s", "1"], pool_bytes="512m", telemetry=True) as c:
+        programs_alone(c, check)
         with_a_cluster(c, check, captures)
     if arguments.captures and not check.failed:
         write_captures(arguments.captures, captures)

@@ -33,7 +33,7 @@ std::string missing_port(const std::string& wanted) {
          "; give EAL one, such as --vdev net_af_packet0,iface=eth1, or bind a NIC to vfio-pci. "
          "If EAL could not load the driver, install it: apt install librte-net-af-packet23. If EAL "
          "says above that it could not make the port, look with `ip link` whether its interface is "
-         "there";
+         "there, and whether this user has CAP_NET_RAW";
 }
 
 std::string missing_driver(const std::string& vdev) {
