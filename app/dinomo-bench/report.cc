@@ -160,6 +160,7 @@ json client_json(const client::Counters& c) {
           {"moving", c.moving},
           {"wrong_owner", c.wrong_owner},
           {"no_session", c.no_session},
+          {"followed", c.followed},
           {"late_replies", c.late_replies},
           {"malformed", c.malformed},
           {"hellos", c.hellos},

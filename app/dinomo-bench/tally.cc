@@ -9,10 +9,10 @@ template <class F>
 client::Counters combine(const client::Counters& a, const client::Counters& b, F f) noexcept {
   using C = client::Counters;
   constexpr uint64_t C::* kFields[] = {
-      &C::submitted,       &C::completed,   &C::transmissions, &C::timeouts, &C::gave_up,
-      &C::outcome_unknown, &C::wrong_owner, &C::moving,        &C::busy,     &C::no_session,
-      &C::late_replies,    &C::malformed,   &C::hellos,        &C::sessions, &C::ring_fetches,
-      &C::datagrams_out,   &C::datagrams_in};
+      &C::submitted,       &C::completed,     &C::transmissions, &C::timeouts, &C::gave_up,
+      &C::outcome_unknown, &C::wrong_owner,   &C::moving,        &C::busy,     &C::no_session,
+      &C::followed,        &C::late_replies,  &C::malformed,     &C::hellos,   &C::sessions,
+      &C::ring_fetches,    &C::datagrams_out, &C::datagrams_in};
   static_assert(sizeof kFields / sizeof kFields[0] == sizeof(C) / sizeof(uint64_t));
   C out;
   for (const auto field : kFields) out.*field = f(a.*field, b.*field);

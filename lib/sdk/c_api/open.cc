@@ -103,7 +103,7 @@ struct CounterField {
   uint64_t Counters::* field;
 };
 
-constexpr std::array<CounterField, 17> kCounters{{
+constexpr std::array<CounterField, 18> kCounters{{
     {"submitted", &Counters::submitted},
     {"completed", &Counters::completed},
     {"transmissions", &Counters::transmissions},
@@ -114,6 +114,7 @@ constexpr std::array<CounterField, 17> kCounters{{
     {"moving", &Counters::moving},
     {"busy", &Counters::busy},
     {"no_session", &Counters::no_session},
+    {"followed", &Counters::followed},
     {"late_replies", &Counters::late_replies},
     {"malformed", &Counters::malformed},
     {"hellos", &Counters::hellos},
