@@ -148,6 +148,7 @@ Status Port::open(const Config& config, std::string* why) {
   Status s = configure(may_interrupt, why);
   if (!ok(s) && may_interrupt && s != Status::kInvalid) s = configure(false, why);
   if (!ok(s)) return s;
+  if (s = read_mac(why); !ok(s)) return s;
   if (s = make_pool(why); !ok(s)) return s;
   return set_up_queues(why);
 }
@@ -173,8 +174,13 @@ Status Port::find(std::string* why) {
     return Status::kInternal;
   }
   capabilities_.device = info_.driver_name;
+  return Status::kOk;
+}
+
+/// Of a configured port: bonded ones have none before.
+Status Port::read_mac(std::string* why) {
   rte_ether_addr mac{};
-  if (const int error = rte_eth_macaddr_get(id, &mac); error != 0) {
+  if (const int error = rte_eth_macaddr_get(id_, &mac); error != 0) {
     *why = named("has no MAC address: " + reason(error));
     return Status::kInternal;
   }

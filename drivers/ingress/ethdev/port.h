@@ -52,6 +52,7 @@ class Port {
 
  private:
   Status find(std::string* why);
+  Status read_mac(std::string* why);
   Status make_pool(std::string* why);
   Status configure(bool interrupts, std::string* why);
   Status set_mtu(std::string* why);
