@@ -100,7 +100,7 @@ class Link:
         for n, near in enumerate(self.near):
             eal += ["--vdev", f"net_af_packet{n},iface={near},framecnt=4096"]
         slaves = "".join(f",slave=net_af_packet{n}" for n in range(len(self.near)))
-        return [*eal, "--vdev", f"net_bonding0,mode=0{slaves}"], ["--eth", "net_bonding0", "--queues", "1"]
+        return [*eal, "--vdev", f"net_bonding0,mode=0{slaves}"], ["--eth", "net_bonding0"]
 
 
 class Echo:

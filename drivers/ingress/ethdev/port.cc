@@ -147,6 +147,11 @@ Status Port::open(const Config& config, std::string* why) {
                              !device_is("net_memif");
   Status s = configure(may_interrupt, why);
   if (!ok(s) && may_interrupt && s != Status::kInvalid) s = configure(false, why);
+  if (!ok(s) && s != Status::kInvalid && capabilities_.rx_queues > 1) {
+    // A bonded port says that it has 1024, and has as many as the ports that it is made of.
+    take_queues(1);
+    s = configure(false, why);
+  }
   if (!ok(s)) return s;
   if (s = read_mac(why); !ok(s)) return s;
   if (s = make_pool(why); !ok(s)) return s;
@@ -191,14 +196,18 @@ Status Port::read_mac(std::string* why) {
 void Port::choose_queues() noexcept {
   const uint16_t wanted =
       config_.queues != 0 ? std::min(config_.queues, config_.workers) : config_.workers;
+  take_queues(wanted);
   Capabilities& c = capabilities_;
-  c.rx_queues = std::max<uint16_t>(1, std::min(wanted, info_.max_rx_queues));
-  c.tx_queues = std::max<uint16_t>(1, std::min(wanted, info_.max_tx_queues));
   c.rx_checksum_offload = (info_.rx_offload_capa & kRxChecksums) == kRxChecksums;
   c.tx_checksum_offload = (info_.tx_offload_capa & kTxChecksums) == kTxChecksums;
   c.scattered_tx = (info_.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
   c.rx_checksum_verified = config_.rx_checksum == RxChecksum::kVerify ||
                            (config_.rx_checksum == RxChecksum::kAuto && !fast_path_kernel());
+}
+
+void Port::take_queues(uint16_t wanted) noexcept {
+  capabilities_.rx_queues = std::max<uint16_t>(1, std::min(wanted, info_.max_rx_queues));
+  capabilities_.tx_queues = std::max<uint16_t>(1, std::min(wanted, info_.max_tx_queues));
 }
 
 bool Port::fast_path_kernel() const noexcept {
@@ -227,10 +236,10 @@ Status Port::configure(bool interrupts, std::string* why) {
   }
   const int error = rte_eth_dev_configure(id_, c.rx_queues, c.tx_queues, &conf);
   if (error != 0) {
-    *why = named("refuses " + std::to_string(c.rx_queues) + " receive and " +
-                 std::to_string(c.tx_queues) + " transmit queues: " + reason(error) +
-                 "; it allows " + std::to_string(info_.max_rx_queues) + " and " +
-                 std::to_string(info_.max_tx_queues) + ", lower 'queues'");
+    *why =
+        named("refuses " + std::to_string(c.rx_queues) + " receive and " +
+              std::to_string(c.tx_queues) + " transmit queues: " + reason(error) + "; it allows " +
+              std::to_string(info_.max_rx_queues) + " and " + std::to_string(info_.max_tx_queues));
     return Status::kUnsupported;
   }
   interrupts_ = interrupts;

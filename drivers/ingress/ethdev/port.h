@@ -62,6 +62,7 @@ class Port {
   Status wait_for_link(std::string* why);
   Status check_netdev(std::string* why) const;
   void choose_queues() noexcept;
+  void take_queues(uint16_t wanted) noexcept;
   void choose_steering(const Endpoint& us);
   void choose_wait_method() noexcept;
   void add_xdp_counters(PortCounters* c) const noexcept;
