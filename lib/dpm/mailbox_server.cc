@@ -12,7 +12,7 @@ using pool::KnState;
 using pool::MailboxOpcode;
 
 MailboxServer::MailboxServer(pool::Space& space, SegmentTable& segments, Directory& directory,
-                             CellTable& cells, PinTable& pins, Clock& clock, Log log)
+                             CellTable& cells, Clock& clock, Log log)
     : space_(space),
       segments_(segments),
       directory_(directory),
@@ -21,8 +21,7 @@ MailboxServer::MailboxServer(pool::Space& space, SegmentTable& segments, Directo
       kn_slots_(space.superblock().kn_slots),
       workers_per_kn_(space.superblock().workers_per_kn),
       cells_(space.superblock().mailbox_cells),
-      cell_table_(cells),
-      pin_table_(pins) {}
+      cell_table_(cells) {}
 
 uint32_t MailboxServer::poll() {
   uint32_t events = 0;
@@ -89,9 +88,6 @@ MailboxServer::Answer MailboxServer::step(Pending* p) {
       return {control
                   ? cell_table_.remove(p->request.args[0], pool::GlobalAddress(p->request.args[1]))
                   : Status::kInvalid};
-    case MailboxOpcode::kPinPartitions:
-      return {control ? pin_table_.pin(p->request.args[0], p->request.args[1], p->request.args[2])
-                      : Status::kInvalid};
     default: return {Status::kUnsupported};
   }
 }

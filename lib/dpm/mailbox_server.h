@@ -17,7 +17,6 @@
 
 #include "dpm/cell_table.h"
 #include "dpm/directory.h"
-#include "dpm/pin_table.h"
 #include "pool/mailbox.h"
 
 namespace dinomo::dpm {
@@ -36,7 +35,7 @@ class MailboxServer {
  public:
   using Log = std::function<void(const std::string&)>;
   MailboxServer(pool::Space& space, SegmentTable& segments, Directory& directory, CellTable& cells,
-                PinTable& pins, Clock& clock, Log log);
+                Clock& clock, Log log);
 
   /// Reads cells, carries on with pending requests, answers. Returns requests begun or answered.
   uint32_t poll();
@@ -78,7 +77,6 @@ class MailboxServer {
   const uint32_t workers_per_kn_;
   const uint32_t cells_;
   CellTable& cell_table_;
-  PinTable& pin_table_;
   std::vector<Pending> pending_;
   MailboxCounters counters_;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Where partitions are wanted (pool::PinTable): a wish of an operator, or of the leader's policy,
-// that outlives every process. The leader follows it (cluster/leader.h); a wish for a KN that is
-// not there, or is drained, waits until it is.
+// Where partitions are wanted (pool::PinTable): an operator's wish, which outlives every process.
+// The leader follows it (cluster/leader.h); a wish for a KN that is not there, or is drained, waits
+// until it is.
 //
 // Thread rule: service thread.
 #pragma once

@@ -149,7 +149,7 @@ void Service::serve(fabric::Target& target) {
   target_ = &target;
   directory_ = std::make_unique<Directory>(space_, segments_, *merges_, target, clock_, logs_);
   mailboxes_ =
-      std::make_unique<MailboxServer>(space_, segments_, *directory_, cells_, pins_, clock_, log_);
+      std::make_unique<MailboxServer>(space_, segments_, *directory_, cells_, clock_, log_);
 }
 
 void Service::beat() noexcept {

@@ -266,14 +266,13 @@ inline constexpr uint64_t session_bytes(uint32_t window) noexcept {
 
 enum class MailboxOpcode : uint16_t {
   kNone = 0,
-  kRegister = 1,       // args: workers, flags. reply: incarnation
-  kSegmentGrant = 2,   // reply: segment offset, sequence, generation
-  kMergeNow = 3,       // args: first log id, count, LSN. reply when merged up to it
-  kFenceKn = 4,        // args: KN slot, incarnation. reply when sealed and merged
-  kInstallCell = 5,    // args: key hash, routing hash, KNs wanted. reply: cell address
-  kRemoveCell = 6,     // args: key hash, cell address. reply when nobody believes it any more
-  kDeregister = 7,     // orderly leave: seal and merge this KN's logs
-  kPinPartitions = 8,  // args: first partition, count, KN slot + 1 (0: unpin). reply when noted
+  kRegister = 1,      // args: workers, flags. reply: incarnation
+  kSegmentGrant = 2,  // reply: segment offset, sequence, generation
+  kMergeNow = 3,      // args: first log id, count, LSN. reply when merged up to it
+  kFenceKn = 4,       // args: KN slot, incarnation. reply when sealed and merged
+  kInstallCell = 5,   // args: key hash, routing hash, KNs wanted. reply: cell address
+  kRemoveCell = 6,    // args: key hash, cell address. reply when nobody believes it any more
+  kDeregister = 7,    // orderly leave: seal and merge this KN's logs
 };
 
 /// Request line: written by the KN with one 64-byte write. Reply line: written by the DPM. A line

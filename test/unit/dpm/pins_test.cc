@@ -8,28 +8,19 @@
 namespace dinomo::dpm {
 namespace {
 
-using pool::MailboxOpcode;
-
 class Pins : public test::ServiceTest {
  protected:
-  void start() {
-    open();
-    incarnation_ = join(0);
-  }
   Status ask(uint64_t first, uint64_t count, uint64_t target) {
-    return status_of(
-        call(0, control(), incarnation_, MailboxOpcode::kPinPartitions, {first, count, target}));
+    return service_->pins().pin(first, count, target);
   }
   const pool::PoolState& state() {
     return *pool_->record<pool::PoolState>(pool_->superblock().state_offset);
   }
   std::vector<Pin> pinned() { return service_->pins().pinned(); }
-
-  uint32_t incarnation_ = 0;
 };
 
 TEST_F(Pins, ThereAreNoneUntilOneIsWanted) {
-  start();
+  open();
   EXPECT_TRUE(pinned().empty());
   EXPECT_EQ(ask(0, kPartitions, 0), Status::kOk);
   EXPECT_EQ(state().pins_offset, 0u);
@@ -37,7 +28,7 @@ TEST_F(Pins, ThereAreNoneUntilOneIsWanted) {
 }
 
 TEST_F(Pins, RunsAreWrittenOverOneAnother) {
-  start();
+  open();
   EXPECT_EQ(ask(10, 20, 2), Status::kOk);
   EXPECT_EQ(pinned(), (std::vector<Pin>{{10, 20, 1}}));
   EXPECT_EQ(ask(15, 5, 1), Status::kOk);
@@ -49,7 +40,7 @@ TEST_F(Pins, RunsAreWrittenOverOneAnother) {
 }
 
 TEST_F(Pins, TheVersionTellsOfEveryChange) {
-  start();
+  open();
   uint64_t version = 0;
   const auto is_newer = [&] {
     return state().pins_version > std::exchange(version, state().pins_version);
@@ -62,45 +53,43 @@ TEST_F(Pins, TheVersionTellsOfEveryChange) {
   ask(2, 1, 0);
   EXPECT_TRUE(is_newer());
   crash();
-  start();
+  open();
   EXPECT_TRUE(is_newer()) << "what was told last may be lost";
 }
 
 TEST_F(Pins, AWishOutlivesACrash) {
-  start();
+  open();
   ask(4000, 96, 2);
   crash();
-  start();
+  open();
   EXPECT_EQ(pinned(), (std::vector<Pin>{{4000, 96, 1}}));
   ask(4000, 96, 0);
   crash();
-  start();
+  open();
   EXPECT_TRUE(pinned().empty());
 }
 
 TEST_F(Pins, ASlotThatCannotBeIsNoWish) {
-  start();
+  open();
   ask(3, 2, 1);
   pool_->record<pool::PinTable>(state().pins_offset)->target[3] = 60'000;
   crash();
-  start();
+  open();
   EXPECT_EQ(pinned(), (std::vector<Pin>{{4, 1, 0}}));
 }
 
 TEST_F(Pins, BadRequestsAreRefused) {
-  start();
+  open();
   EXPECT_EQ(ask(0, 0, 1), Status::kInvalid);
   EXPECT_EQ(ask(kPartitions, 1, 1), Status::kInvalid);
   EXPECT_EQ(ask(1, kPartitions, 1), Status::kInvalid);
   EXPECT_EQ(ask(1, UINT64_MAX, 1), Status::kInvalid);
   EXPECT_EQ(ask(0, 1, pool_->superblock().kn_slots + 1u), Status::kInvalid);
-  EXPECT_EQ(status_of(call(0, 0, incarnation_, MailboxOpcode::kPinPartitions, {0, 1, 1})),
-            Status::kInvalid);  // a worker's
   EXPECT_TRUE(pinned().empty());
 }
 
 TEST_F(Pins, AnOperatorHearsWhatIsWrong) {
-  start();
+  open();
   const auto slots = pool_->superblock().kn_slots;
   EXPECT_EQ(pin(*pool_, service_->pins(), {5, 1, 0}), "");
   EXPECT_EQ(pinned(), (std::vector<Pin>{{5, 1, 0}}));
