@@ -11,6 +11,10 @@
 
 namespace dinomo::ingress::ethdev {
 
+std::string reason(int error) {
+  return std::string(rte_strerror(error < 0 ? -error : error)) + " (" + std::to_string(error) + ")";
+}
+
 std::string list_ports() {
   std::string text;
   uint16_t port = 0;

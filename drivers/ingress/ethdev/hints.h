@@ -6,6 +6,9 @@
 
 namespace dinomo::ingress::ethdev {
 
+/// An error of DPDK's, of either sign: what it means, and its number.
+std::string reason(int error);
+
 /// The ports that DPDK has: "net_af_packet0 (net_af_packet), ..."; empty if there are none.
 std::string list_ports();
 

@@ -3,25 +3,20 @@
 
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
-#include <net/if.h>
 #include <rte_cycles.h>
 #include <rte_dev.h>
-#include <rte_devargs.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include "drivers/ingress/ethdev/hints.h"
 #include "drivers/ingress/ethdev/interrupts.h"
@@ -44,7 +39,6 @@ constexpr int kSolXdp = SOL_XDP;
 #endif
 
 constexpr int kWholePacketsBytes = 16 << 20;
-constexpr uint32_t kRingHeadBytes = 128;  // what PACKET_RX_RING puts before a frame, at most
 
 constexpr uint32_t kPoolCache = 256;           // buffers that an lcore keeps to itself
 constexpr uint32_t kInFlightPerWorker = 1024;  // received or allocated, and held by the engine
@@ -53,10 +47,6 @@ constexpr uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFF
 constexpr uint32_t kBindTries = 10;  // af_xdp: EBUSY for up to 0.3 s after another's close
 constexpr uint32_t kBindPauseMs = 100;
 constexpr uint32_t kLinkPauseMs = 10;
-
-std::string reason(int error) {
-  return std::string(rte_strerror(error < 0 ? -error : error)) + " (" + std::to_string(error) + ")";
-}
 
 bool is_number(const std::string& text) noexcept {
   return !text.empty() && text.size() <= 5 &&
@@ -97,22 +87,6 @@ void keep_whole_packets(int socket) noexcept {
                  sizeof kWholePacketsBytes) != 0) {
     setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &kWholePacketsBytes, sizeof kWholePacketsBytes);
   }
-}
-
-/// Of a net_af_packet port: a number of its --vdev's arguments, such as "framesz=".
-uint32_t ring_argument(const rte_device* device, std::string_view key,
-                       uint32_t otherwise) noexcept {
-  const rte_devargs* const arguments = device != nullptr ? rte_dev_devargs(device) : nullptr;
-  if (arguments == nullptr || arguments->args == nullptr) return otherwise;
-  const std::string_view text = arguments->args;
-  const size_t at = text.find(key);
-  if (at == std::string_view::npos) return otherwise;
-  return static_cast<uint32_t>(std::strtoul(text.data() + at + key.size(), nullptr, 10));
-}
-
-/// What a frame of its ring holds, its head included.
-uint32_t ring_frame_bytes(const rte_device* device) noexcept {
-  return ring_argument(device, "framesz=", 2048);
 }
 
 /// Peers of these come and go: having none is no error.
@@ -246,58 +220,6 @@ Status Port::configure(bool interrupts, std::string* why) {
   return set_mtu(why);
 }
 
-Status Port::set_mtu(std::string* why) {
-  Capabilities& c = capabilities_;
-  if (device_is("net_af_packet") && config_.mtu > RTE_ETHER_MTU) {
-    if (const Status s = check_kernel_mtu(why); !ok(s)) return s;
-    c.mtu = config_.mtu;
-    return Status::kOk;
-  }
-  if (config_.mtu != 0) {
-    if (const int bad = rte_eth_dev_set_mtu(id_, config_.mtu); bad != 0) {
-      *why = named("does not take an MTU of " + std::to_string(config_.mtu) + ": " + reason(bad) +
-                   "; it allows " + std::to_string(info_.min_mtu) + " to " +
-                   std::to_string(info_.max_mtu) +
-                   ". Leave 'mtu' out to use the port's own, and set a netdev's by ip link");
-      return Status::kInvalid;
-    }
-  }
-  uint16_t mtu = 0;
-  if (rte_eth_dev_get_mtu(id_, &mtu) != 0 || mtu < kIpv6UdpBytes + 512) mtu = RTE_ETHER_MTU;
-  c.mtu = mtu;
-  return Status::kOk;
-}
-
-/// net_af_packet says that it takes no frame above 1518 bytes. It takes what its ring and the
-/// netdev take, and drops, without a word, what does not fit the ring.
-Status Port::check_kernel_mtu(std::string* why) const {
-  const uint32_t wanted = config_.mtu;
-  const uint32_t room = ring_frame_bytes(info_.device);
-  const uint32_t block = ring_argument(info_.device, "blocksz=", 4096);
-  // The port looks for its frames as if no block had a gap at its end.
-  if (wanted + RTE_ETHER_HDR_LEN + kRingHeadBytes > room || block % room != 0) {
-    *why = named("its ring has blocks of " + std::to_string(block) + " bytes and frames of " +
-                 std::to_string(room) + "; for an MTU of " + std::to_string(wanted) +
-                 " a frame has to hold " + std::to_string(kRingHeadBytes + RTE_ETHER_HDR_LEN) +
-                 " bytes more, and a block a whole number of frames: up to 9000, add " +
-                 "blocksz=36864,framesz=9216 to its --vdev");
-    return Status::kInvalid;
-  }
-  ifreq request{};
-  if (if_indextoname(info_.if_index, request.ifr_name) == nullptr) return Status::kOk;
-  const int probe = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (probe < 0) return Status::kOk;
-  const int error = ioctl(probe, SIOCGIFMTU, &request);
-  close(probe);
-  if (error == 0 && static_cast<uint32_t>(request.ifr_mtu) < wanted) {
-    *why = named(std::string("the interface ") + request.ifr_name + " has an MTU of " +
-                 std::to_string(request.ifr_mtu) + ", 'mtu' is " + std::to_string(wanted) +
-                 "; raise it: ip link set " + request.ifr_name + " mtu " + std::to_string(wanted));
-    return Status::kInvalid;
-  }
-  return Status::kOk;
-}
-
 Status Port::make_pool(std::string* why) {
   rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_descriptors_, &tx_descriptors_);
   Capabilities& c = capabilities_;
@@ -311,7 +233,7 @@ Status Port::make_pool(std::string* why) {
   const uint32_t frame_bytes = c.mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
   uint32_t room = std::max<uint32_t>(frame_bytes, RTE_MBUF_DEFAULT_DATAROOM);
   // It wants a buffer to hold all that a frame of its ring can.
-  if (device_is("net_af_packet")) room = std::max(room, ring_frame_bytes(info_.device));
+  if (device_is("net_af_packet")) room = std::max(room, ring_frame_bytes());
   const auto data_room =
       static_cast<uint16_t>(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(room, RTE_CACHE_LINE_SIZE));
   const uint32_t cache = std::min(kPoolCache, count / 8);
@@ -422,22 +344,6 @@ void Port::stop() noexcept {
   wait_for_interrupt_thread();
   rte_eth_dev_stop(id_);
   started_ = false;
-}
-
-Status Port::check_netdev(std::string* why) const {
-  if (info_.if_index == 0 || !fast_path_kernel()) return Status::kOk;
-  ifreq request{};
-  if (if_indextoname(info_.if_index, request.ifr_name) == nullptr) return Status::kOk;
-  const int probe = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (probe < 0) return Status::kOk;
-  const int error = ioctl(probe, SIOCGIFFLAGS, &request);
-  close(probe);
-  if (error == 0 && (request.ifr_flags & IFF_UP) == 0) {
-    *why = named(std::string("the interface ") + request.ifr_name +
-                 " is down; bring it up: ip link set " + request.ifr_name + " up");
-    return Status::kUnreachable;
-  }
-  return Status::kOk;
 }
 
 PortCounters Port::counters() const noexcept {

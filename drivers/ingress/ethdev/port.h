@@ -55,12 +55,9 @@ class Port {
   Status read_mac(std::string* why);
   Status make_pool(std::string* why);
   Status configure(bool interrupts, std::string* why);
-  Status set_mtu(std::string* why);
-  Status check_kernel_mtu(std::string* why) const;
   Status set_up_queues(std::string* why);
   Status set_up_rx_queue(uint16_t queue, std::string* why);
   Status wait_for_link(std::string* why);
-  Status check_netdev(std::string* why) const;
   void choose_queues() noexcept;
   void take_queues(uint16_t wanted) noexcept;
   void choose_steering(const Endpoint& us);
@@ -68,6 +65,12 @@ class Port {
   void add_xdp_counters(PortCounters* c) const noexcept;
   /// True if a device reads buffers by addresses that are not the process's own.
   bool needs_physical_addresses() const noexcept;
+  // netdev.cc
+  Status set_mtu(std::string* why);
+  Status check_kernel_mtu(std::string* why) const;
+  Status check_netdev(std::string* why) const;
+  uint32_t ring_frame_bytes() const noexcept;
+
   std::string named(const std::string& rest) const;
   bool device_is(const char* name) const noexcept { return capabilities_.device == name; }
 
