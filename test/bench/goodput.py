@@ -18,7 +18,7 @@ LEAST = 0.8
 
 
 def run_once(args, writes):
-    """The points of one run, or None if it failed. That goodput was too low is judged by the medians."""
+    """The points of one run; CalledProcessError if it failed. Whether goodput is too low the medians tell."""
     with tempfile.TemporaryDirectory() as directory:
         result = os.path.join(directory, "result.json")
         subprocess.run([os.path.join(args.build, "test", "bench", "overload_bench"), "--seconds", str(args.seconds),

@@ -166,6 +166,23 @@ std::string difference(const Scenario& scenario) {
   return text;
 }
 
+namespace {
+
+/// Neither a link nor a pool that is too small for anything to work is a fault.
+void make_feasible(Scenario* scenario) {
+  Scenario& s = *scenario;
+  // A leader that begins reads and writes rings over the link that renews its lease, which all KNs
+  // share at the memory node: where that takes longer than the lease, nobody ever leads.
+  const uint64_t rings_bytes = 4 * (s.kns + 1) * sizeof(pool::RingRecord);
+  s.bytes_per_us = std::max(s.bytes_per_us, rings_bytes / (s.lease_ms * 1000) + 1);
+  // Every worker appends to a segment and has been granted the next one. In a pool without so many,
+  // a delete can wait for good (doc/space.md says how many have to be kept).
+  const uint64_t segments = 2 * s.kns * s.workers + 5;
+  s.pool_mib = std::max(s.pool_mib, segments * s.segment_kib * 32 / 27 / 1024 + 1);
+}
+
+}  // namespace
+
 Scenario swarm(const Scenario& base, uint64_t seed) {
   client::Random random(seed * 0x9e37'79b9 + 17);
   Scenario s = base;
@@ -224,14 +241,7 @@ Scenario swarm(const Scenario& base, uint64_t seed) {
     if (one_in(2)) s.drains = up_to(4);
     if (one_in(2)) s.kn_stops = up_to(3);
   }
-  // A leader that begins reads and writes rings over the link that renews its lease, which all KNs
-  // share at the memory node: where that takes longer than the lease, nobody ever leads.
-  const uint64_t rings_bytes = 4 * (s.kns + 1) * sizeof(pool::RingRecord);
-  s.bytes_per_us = std::max(s.bytes_per_us, rings_bytes / (s.lease_ms * 1000) + 1);
-  // Every worker appends to a segment and has been granted the next one. In a pool without so many,
-  // a delete can wait for good (doc/space.md says how many have to be kept).
-  const uint64_t segments = 2 * s.kns * s.workers + 5;
-  s.pool_mib = std::max(s.pool_mib, segments * s.segment_kib * 32 / 27 / 1024 + 1);
+  make_feasible(&s);
   if (one_in(8)) {                      // more than the workers can serve
     s.clients = 40 + random.below(20);  // with sessions for all of them
     s.keys = 1000;                      // or histories of a key are too wide to be judged
